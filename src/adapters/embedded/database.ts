@@ -1,0 +1,47 @@
+import { join } from 'node:path';
+import { PGlite, type Transaction } from '@electric-sql/pglite';
+import { PrismaPGlite } from 'pglite-prisma-adapter';
+import { availability } from '../postgres/availability.js';
+import type { Database, Sql } from '../postgres/database.js';
+import { PrismaClient } from '../postgres/generated/client.js';
+import { type FolderLock, lockFolder } from './folder-lock.js';
+
+/** Opens the database in `folder`, or one in memory when it is null. Throws FolderInUse. */
+export async function openEmbedded(folder: string | null): Promise<Database> {
+  const lock: FolderLock | null = folder === null ? null : lockFolder(folder);
+  try {
+    const pglite = await PGlite.create(folder === null ? 'memory://' : join(folder, 'pglite'));
+    // The adapter of Prisma reads instants as if they were in UTC.
+    await pglite.exec(`SET TIME ZONE 'UTC'`);
+    return wrap(pglite, () => lock?.release());
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+}
+
+function wrap(pglite: PGlite, onClosed: () => void): Database {
+  const prisma = new PrismaClient({ adapter: new PrismaPGlite(pglite), errorFormat: 'minimal' });
+  const sqlOf = (connection: PGlite | Transaction): Sql => ({
+    query: async <Row>({ text }: { text: string }, values: readonly unknown[]) =>
+      (await connection.query<Row>(text, [...values])).rows,
+  });
+  return availability({
+    orm: (work) => work(prisma),
+    query: sqlOf(pglite).query,
+    transaction: (work) => pglite.transaction((tx) => work(sqlOf(tx))),
+    // There is only the one connection.
+    session: (work) =>
+      work({
+        ...sqlOf(pglite),
+        script: async (text) => {
+          await pglite.exec(text);
+        },
+      }),
+    async close() {
+      await prisma.$disconnect();
+      if (!pglite.closed) await pglite.close();
+      onClosed();
+    },
+  });
+}

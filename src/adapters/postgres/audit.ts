@@ -1,0 +1,43 @@
+/** audit_events: one INSERT, alone or inside the statement or transaction of the change it tells of. */
+import type { AuditEvent } from '../../domain/types.js';
+import type { AuditLog } from '../../ports/audit-log.js';
+import type { Database } from './database.js';
+
+/** For Prisma, and for the hand-written statements below. */
+export const auditRow = (event: AuditEvent) => ({
+  at: new Date(event.at),
+  event: event.event,
+  outcome: event.outcome,
+  actor: event.actor,
+  userId: event.userId ?? null,
+  sessionId: event.sessionId ?? null,
+  clientId: event.clientId ?? null,
+  jti: event.jti ?? null,
+  ip: event.ip,
+  userAgent: event.userAgent,
+  requestId: event.requestId,
+  ...(event.details === undefined ? {} : { details: event.details as Record<string, string> }),
+});
+
+const columns = 'at, event, outcome, actor, user_id, session_id, client_id, jti, ip, user_agent, request_id, details';
+const types = ['timestamptz', 'text', 'text', 'text', 'uuid', 'uuid', 'text', 'text', 'text', 'text', 'text', 'jsonb'];
+
+/** `INSERT INTO audit_events …` with the parameters $first … and what to append to the statement's values. */
+export function auditInsert(first: number, from = ''): string {
+  const parameters = types.map((type, i) => `$${first + i}::${type}`).join(', ');
+  return `INSERT INTO audit_events (${columns}) SELECT ${parameters} ${from}`;
+}
+
+export function auditValues(event: AuditEvent): unknown[] {
+  const { at, outcome, actor, userId, sessionId, clientId, jti, ip, userAgent, requestId } = auditRow(event);
+  const details = event.details === undefined ? null : JSON.stringify(event.details);
+  return [at, event.event, outcome, actor, userId, sessionId, clientId, jti, ip, userAgent, requestId, details];
+}
+
+const append = { name: 'audit_append', text: auditInsert(1) };
+
+export const createAuditLog = (database: Database): AuditLog => ({
+  async append(event) {
+    await database.query(append, auditValues(event));
+  },
+});

@@ -1,0 +1,91 @@
+/**
+ * Tells "the database cannot be reached or will not do it now" (a Refusal: 503, try again) from a fault of ours. Neither
+ * carries the driver's message on, since that can quote the values of a statement.
+ */
+import { Refusal } from '../../domain/errors.js';
+import type { Database } from './database.js';
+
+/** SQLSTATE classes and codes (PostgreSQL, appendix A) that another try may overcome. */
+const passing = [
+  '08', // connection exception
+  '40', // transaction rollback: serialization failure, deadlock
+  '53', // insufficient resources: too many connections, disk full
+  '57', // operator intervention: shutdown, crash, cancelled by the statement timeout
+  '58', // system error
+  '25006', // read-only: this server is no longer, or not yet, the primary
+  '25P03', // idle in transaction too long
+];
+
+/** Prisma's own codes for the same: unreachable, timed out, no connection, transaction could not start, write conflict. */
+const passingPrisma = new Set(['P1001', 'P1002', 'P1008', 'P1011', 'P1017', 'P2024', 'P2028', 'P2034', 'P2037']);
+
+const RETRY_AFTER_S = 1;
+
+/** A fault of the service, stripped of everything but its kind. */
+export class DatabaseFault extends Error {
+  override readonly name = 'DatabaseFault';
+  constructor(readonly code: string) {
+    super(`database error ${code}`);
+  }
+}
+
+interface ErrorLike {
+  code?: unknown;
+  name?: unknown;
+  cause?: unknown;
+  meta?: { driverAdapterError?: unknown };
+  originalCode?: unknown;
+  kind?: unknown;
+}
+
+/** The first SQLSTATE in an error or in what caused it. */
+function sqlState(error: unknown, depth = 0): string | null {
+  if (typeof error !== 'object' || error === null || depth > 4) return null;
+  const { code, cause, meta, originalCode } = error as ErrorLike;
+  for (const candidate of [originalCode, code]) {
+    if (typeof candidate === 'string' && /^[0-9A-Z]{5}$/.test(candidate) && !/^P[12]\d{3}$/.test(candidate))
+      return candidate;
+  }
+  return sqlState(meta?.driverAdapterError, depth + 1) ?? sqlState(cause, depth + 1);
+}
+
+const isPrismaValidation = (error: unknown) => (error as ErrorLike | null)?.name === 'PrismaClientValidationError';
+
+export function translate(error: unknown): unknown {
+  if (error instanceof Refusal || error instanceof DatabaseFault) return error;
+  const state = sqlState(error);
+  if (state !== null) {
+    return passing.some((prefix) => state.startsWith(prefix)) ? unavailable(state) : new DatabaseFault(state);
+  }
+  const code = (error as ErrorLike | null)?.code;
+  if (typeof code === 'string' && /^P2\d{3}$/.test(code) && !passingPrisma.has(code)) return new DatabaseFault(code);
+  if (isPrismaValidation(error) || error instanceof TypeError) return new DatabaseFault('invalid_call');
+  // Without a SQLSTATE the server did not answer: refused, reset, timed out, closed.
+  return unavailable(typeof code === 'string' ? code : 'no_answer');
+}
+
+const unavailable = (reason: string) =>
+  new Refusal('store_unavailable', { retryAfter: RETRY_AFTER_S, cause: new DatabaseFault(reason) });
+
+/** Unique violation, from the driver or from Prisma. */
+export const isUniqueViolation = (error: unknown): boolean =>
+  error instanceof DatabaseFault && (error.code === '23505' || error.code === 'P2002');
+
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** The same database, with every failure translated. */
+export function availability(database: Database): Database {
+  return {
+    ...database,
+    orm: (work) => translated(() => database.orm(work)),
+    query: (statement, values) => translated(() => database.query(statement, values)),
+    transaction: (work) => translated(() => database.transaction(work)),
+    session: (work) => translated(() => database.session(work)),
+  };
+}

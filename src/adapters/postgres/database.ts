@@ -1,0 +1,116 @@
+/** What the stores need of a Postgres, be it a server or the embedded one. */
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import { availability } from './availability.js';
+import { PrismaClient } from './generated/client.js';
+
+export interface Statement {
+  /** Prepared once a connection under this name. */
+  name: string;
+  text: string;
+}
+
+export interface Sql {
+  query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
+}
+
+export interface Database extends Sql {
+  /** Prisma's models. */
+  orm<T>(work: (prisma: PrismaClient) => Promise<T>): Promise<T>;
+  /** Rolled back when `work` rejects. Nothing slow belongs in here. */
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  /** Runs `work` on one connection; `script` takes several statements at once, without parameters. */
+  session<T>(work: (sql: Sql & { script(text: string): Promise<void> }) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface PoolSettings {
+  url: string;
+  /** Connections. */
+  max: number;
+  /** Something went wrong on an idle connection; the pool replaces it by itself. */
+  onIdleError: (error: Error) => void;
+}
+
+// Milliseconds. Everything that waits for the server gives up, so that no request hangs with it.
+const CONNECT_TIMEOUT_MS = 3_000;
+const STATEMENT_TIMEOUT_MS = 5_000;
+/** Longer than the server's own limit, for a server that has stopped answering. */
+const ANSWER_TIMEOUT_MS = 7_000;
+
+export function connectPostgres({ url, max, onIdleError }: PoolSettings): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    application_name: 'keyturn',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
+    keepAlive: true,
+    // Prisma's adapter reads instants as if they were in UTC, whatever the server's zone.
+    options: '-c timezone=UTC',
+  });
+  pool.on('error', onIdleError);
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg(pool, { statementNameGenerator: nameOfStatement, onPoolError: () => {} }),
+    errorFormat: 'minimal',
+  });
+
+  const sqlOf = (client: pg.Pool | pg.PoolClient): Sql => ({
+    query: async <Row>({ name, text }: Statement, values: readonly unknown[]) =>
+      (await client.query({ name, text, values: [...values] })).rows as Row[],
+  });
+
+  async function withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    try {
+      return await work(client);
+    } catch (error) {
+      broken = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    } finally {
+      // A connection whose state is not known for sure is closed instead of being lent again.
+      client.release(broken);
+    }
+  }
+
+  return availability({
+    orm: (work) => work(prisma),
+    query: sqlOf(pool).query,
+    transaction: (work) =>
+      withClient(async (client) => {
+        await client.query('BEGIN');
+        const result = await work(sqlOf(client));
+        await client.query('COMMIT');
+        return result;
+      }),
+    session: (work) =>
+      withClient((client) =>
+        work({
+          ...sqlOf(client),
+          script: async (text) => {
+            await client.query(text);
+          },
+        }),
+      ),
+    async close() {
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  });
+}
+
+const names = new Map<string, string>();
+/** More statements than Prisma makes of the stores' calls; past it they are simply not prepared. */
+const MAX_NAMES = 200;
+
+function nameOfStatement({ sql }: { sql: string }): string {
+  const known = names.get(sql);
+  if (known !== undefined) return known;
+  if (names.size >= MAX_NAMES) return '';
+  const name = `prisma_${names.size}`;
+  names.set(sql, name);
+  return name;
+}

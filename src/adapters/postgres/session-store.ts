@@ -1,0 +1,227 @@
+/** Sessions. A statement here does all of one change, its audit event included, or nothing. */
+import {
+  type Instant,
+  instant,
+  type RevokeReason,
+  type Rotation,
+  type SessionId,
+  type SessionWithOwner,
+  type Sha256,
+  type UserId,
+} from '../../domain/types.js';
+import type { SessionStore } from '../../ports/session-store.js';
+import { auditInsert, auditValues } from './audit.js';
+import type { Database, Statement } from './database.js';
+
+const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
+  s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.revoked_at, s.revoke_reason, s.created_at,
+  u.roles, u.disabled_at, c.required_roles, c.access_token_ttl`;
+
+const find: Statement = {
+  name: 'session_find',
+  text: `SELECT ${returned} FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id
+    WHERE s.id = $1`,
+};
+
+/**
+ * The whole transaction of a refresh, in one round trip. Whoever comes second waits for the first one's commit, sees
+ * that the generation has moved, and changes nothing. The tag is compared by its hash, so that how long it takes tells
+ * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is.
+ */
+const rotate: Statement = {
+  name: 'session_rotate',
+  text: `UPDATE sessions s SET
+      generation = s.generation + 1,
+      previous_hash = s.current_hash,
+      current_hash = $6,
+      rotation_salt = $7,
+      rotations = (jsonb_build_array(jsonb_build_object('at', $9::bigint, 'key', $8::text)) || s.rotations) - 4,
+      idle_expires_at = least($10::timestamptz + make_interval(secs => c.idle_ttl), s.expires_at),
+      last_seen_at = greatest($10::timestamptz, s.last_seen_at),
+      ip = coalesce($11::text, s.ip),
+      user_agent = coalesce($12::text, s.user_agent)
+    FROM users u, clients c
+    WHERE s.id = $1 AND s.generation = $2 AND s.current_hash = $3
+      AND sha256(substring(keyturn_hmac_sha256(s.family_key, $4) FOR 16)) = $5
+      AND s.revoked_at IS NULL AND s.idle_expires_at > $10 AND s.expires_at > $10
+      AND ($8::text IS NULL OR s.rotations -> 0 ->> 'key' IS DISTINCT FROM $8)
+      AND ($13::text IS NULL OR s.client_id = $13)
+      AND u.id = s.user_id AND u.disabled_at IS NULL
+      AND c.client_id = s.client_id AND c.required_roles <@ u.roles
+    RETURNING ${returned}`,
+};
+
+/** The lock on the user's row makes a login wait for a password change in progress, and see what came of it. */
+const create: Statement = {
+  name: 'session_create',
+  text: `WITH owner AS (
+      SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND password_changed_at = $17 FOR SHARE
+    ), created AS (
+      INSERT INTO sessions (id, user_id, client_id, audience, scope, generation, current_hash, rotation_salt, family_key,
+        idle_expires_at, expires_at, device_name, user_agent, ip, created_at, last_seen_at)
+      SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM owner RETURNING id
+    ), audited AS (${auditInsert(18, 'FROM created')})
+    SELECT id FROM created`,
+};
+
+const listLive: Statement = {
+  name: 'session_list',
+  text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions
+    WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2
+    ORDER BY last_seen_at DESC, id LIMIT $3`,
+};
+
+const end: Statement = {
+  name: 'session_end',
+  text: `WITH ended AS (
+      UPDATE sessions SET revoked_at = $3, revoke_reason = $4
+      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND expires_at > $3 RETURNING id
+    ), audited AS (${auditInsert(5, 'FROM ended')})
+    SELECT id FROM ended`,
+};
+
+/** Also part of a password change, in the same transaction. */
+export const endAllSessions: Statement = {
+  name: 'session_end_all',
+  text: `UPDATE sessions SET revoked_at = $3, revoke_reason = $4
+    WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id`,
+};
+
+const audit: Statement = { name: 'audit_append', text: auditInsert(1) };
+
+interface Row {
+  id: SessionId;
+  user_id: UserId;
+  client_id: string;
+  audience: string;
+  scope: string;
+  generation: number;
+  current_hash: Uint8Array;
+  previous_hash: Uint8Array | null;
+  rotation_salt: Uint8Array;
+  rotations: Rotation[];
+  family_key: Uint8Array;
+  idle_expires_at: Date;
+  expires_at: Date;
+  revoked_at: Date | null;
+  revoke_reason: RevokeReason | null;
+  created_at: Date;
+  roles: string[];
+  disabled_at: Date | null;
+  required_roles: string[];
+  access_token_ttl: number;
+}
+
+const at = (date: Date): Instant => instant(date.getTime());
+
+const toDomain = (row: Row): SessionWithOwner => ({
+  session: {
+    id: row.id,
+    userId: row.user_id,
+    clientId: row.client_id,
+    audience: row.audience,
+    scope: row.scope,
+    generation: row.generation,
+    currentHash: row.current_hash as Sha256,
+    previousHash: row.previous_hash as Sha256 | null,
+    rotationSalt: row.rotation_salt,
+    rotations: row.rotations,
+    familyKey: row.family_key,
+    idleExpiresAt: at(row.idle_expires_at),
+    expiresAt: at(row.expires_at),
+    revokedAt: row.revoked_at && at(row.revoked_at),
+    revokeReason: row.revoke_reason,
+    createdAt: at(row.created_at),
+  },
+  roles: row.roles,
+  userDisabled: row.disabled_at !== null,
+  requiredRoles: row.required_roles,
+  accessTokenTtl: row.access_token_ttl,
+});
+
+const one = (rows: Row[]): SessionWithOwner | null => (rows[0] === undefined ? null : toDomain(rows[0]));
+
+export const createSessionStore = (database: Database): SessionStore => ({
+  async create(session, passwordChangedAt, event) {
+    const rows = await database.query<{ id: string }>(create, [
+      session.id,
+      session.userId,
+      session.clientId,
+      session.audience,
+      session.scope,
+      session.generation,
+      session.currentHash,
+      session.rotationSalt,
+      session.familyKey,
+      new Date(session.idleExpiresAt),
+      new Date(session.expiresAt),
+      session.deviceName,
+      session.caller.userAgent,
+      session.caller.ip,
+      new Date(session.createdAt),
+      new Date(session.createdAt),
+      new Date(passwordChangedAt),
+      ...auditValues(event),
+    ]);
+    return rows.length > 0;
+  },
+
+  async find(id) {
+    return one(await database.query<Row>(find, [id]));
+  },
+
+  async rotate(attempt) {
+    const rows = await database.query<Row>(rotate, [
+      attempt.sessionId,
+      attempt.generation,
+      attempt.secretHash,
+      attempt.signed,
+      attempt.tagHash,
+      attempt.nextHash,
+      attempt.salt,
+      attempt.key,
+      attempt.at,
+      new Date(attempt.at),
+      attempt.caller.ip,
+      attempt.caller.userAgent,
+      attempt.clientId,
+    ]);
+    return one(rows);
+  },
+
+  async listLive(userId, now, limit) {
+    const rows = await database.query<{
+      id: SessionId;
+      client_id: string;
+      device_name: string | null;
+      user_agent: string | null;
+      ip: string | null;
+      place: string | null;
+      created_at: Date;
+      last_seen_at: Date;
+    }>(listLive, [userId, new Date(now), limit]);
+    return rows.map((row) => ({
+      id: row.id,
+      clientId: row.client_id,
+      deviceName: row.device_name,
+      userAgent: row.user_agent,
+      ip: row.ip,
+      place: row.place,
+      createdAt: at(row.created_at),
+      lastSeenAt: at(row.last_seen_at),
+    }));
+  },
+
+  async end(id, userId, reason, event) {
+    const rows = await database.query(end, [id, userId, new Date(event.at), reason, ...auditValues(event)]);
+    return rows.length > 0;
+  },
+
+  async endAll(userId, except, reason, event) {
+    return database.transaction(async (sql) => {
+      const ended = await sql.query(endAllSessions, [userId, except, new Date(event.at), reason]);
+      await sql.query(audit, auditValues({ ...event, details: { ended: ended.length } }));
+      return ended.length;
+    });
+  },
+});

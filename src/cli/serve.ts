@@ -1,0 +1,20 @@
+import { Command } from 'commander';
+import { readConfig } from '../config.js';
+import { createLogger } from '../logger.js';
+import { serve } from '../main.js';
+
+export const serveCommand = (): Command =>
+  new Command('serve')
+    .description('Run the service until SIGTERM; logs are JSON lines on stdout')
+    .addHelpText('after', '\nExample:\n  PORT=8080 keyturn serve')
+    .action(async () => {
+      const config = readConfig();
+      const log = createLogger(config.LOG_LEVEL);
+      const fatal = (error: unknown) => {
+        log.fatal({ err: error }, 'unexpected failure; stopping');
+        process.exit(1);
+      };
+      process.on('uncaughtException', fatal);
+      process.on('unhandledRejection', fatal);
+      await serve(config, log);
+    });

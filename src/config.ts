@@ -1,0 +1,288 @@
+/**
+ * The configuration: every variable with its meaning, its default and how it is read, checked all at once. This is the
+ * only reader of process.env. docs/configuration.md is made from this table.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import ipaddr from 'ipaddr.js';
+import { type SigningAlg, signingAlgs } from './domain/types.js';
+
+/** Lists every bad variable with what is wrong with it, and no value of a secret one. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  constructor(readonly problems: readonly string[]) {
+    super(`the configuration is wrong:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+interface Variable<T> {
+  meaning: string;
+  /** As text, for the documentation; the value when the variable is unset is what `parse` makes of it, or null. */
+  default: string | null;
+  /** Throws a string that says what is expected; never the value. */
+  parse: (text: string) => T;
+  secret?: true;
+  /** Checked, but of no effect in this version. */
+  later?: true;
+}
+
+const expected = (what: string): never => {
+  throw what;
+};
+
+const text = (value: string): string => value;
+
+const integer = (min: number, max: number) => (value: string) => {
+  const n = /^\d{1,12}$/.test(value) ? Number(value) : Number.NaN;
+  return n >= min && n <= max ? n : expected(`a whole number from ${min} to ${max}`);
+};
+
+const oneOf =
+  <T extends string>(...values: readonly T[]) =>
+  (value: string): T =>
+    values.find((candidate) => candidate === value) ?? expected(`one of ${values.join(', ')}`);
+
+const boolean = (value: string): boolean => oneOf('true', 'false')(value) === 'true';
+
+const unitSeconds: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
+/** Ten years; longer ones are mistakes. */
+const MAX_DURATION_S = 3650 * 86_400;
+
+/** Seconds. */
+export const duration = (value: string): number => {
+  const match = /^(\d{1,10})([smhd]?)$/.exec(value);
+  const secs = match ? Number(match[1]) * (unitSeconds[match[2] ?? ''] ?? Number.NaN) : Number.NaN;
+  return secs <= MAX_DURATION_S ? secs : expected('seconds, or a number with s, m, h or d, up to 3650d');
+};
+
+const list = (item: (value: string) => string) => (value: string) =>
+  value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
+    .map(item);
+
+const urlWith =
+  (what: string, ...protocols: string[]) =>
+  (value: string) => {
+    const url = URL.canParse(value) ? new URL(value) : null;
+    return url && protocols.includes(url.protocol) ? value : expected(what);
+  };
+
+const issuer = (value: string): string => {
+  const url = URL.canParse(value) ? new URL(value) : null;
+  const ok =
+    url && /^https?:$/.test(url.protocol) && !/[?#\s]|\/$/.test(value) && url.username === '' && url.password === '';
+  return ok ? value : expected('an http(s) URL without query, fragment, credentials or a slash at its end');
+};
+
+const origin = (value: string): string => {
+  const url = URL.canParse(value) ? new URL(value) : null;
+  return url && /^https?:$/.test(url.protocol) && url.origin === value
+    ? value
+    : expected('origins such as https://app.example.com, comma-separated, no wildcard');
+};
+
+const network = (value: string): string =>
+  ipaddr.isValid(value) || ipaddr.isValidCIDR(value)
+    ? value
+    : expected('addresses and networks such as 10.0.0.0/8, comma-separated');
+
+const headerName = (value: string): string =>
+  /^[A-Za-z0-9-]{1,64}$/.test(value) ? value.toLowerCase() : expected('a header name of letters, digits and dashes');
+
+const variable = <T, Default extends string | null>(value: Variable<T> & { default: Default }) => value;
+
+/** Half of libuv's four threads, and never all cores: signing keeps the rest. */
+const defaultHashConcurrency = Math.max(1, Math.min(2, availableParallelism()));
+
+export const variables = {
+  NODE_ENV: variable({
+    meaning: '`production` asks for an explicit ISSUER, KEK and Redis',
+    default: 'development',
+    parse: text,
+  }),
+  HOST: variable({ meaning: 'Address to listen on', default: '127.0.0.1', parse: text }),
+  PORT: variable({ meaning: 'Port to listen on', default: '3000', parse: integer(1, 65_535) }),
+  ISSUER: variable({
+    meaning:
+      '`iss` of every token and the base of the published addresses; required in production, `https:` there. Default: the listening address',
+    default: null,
+    parse: issuer,
+  }),
+  DATABASE_URL: variable({
+    meaning: 'PostgreSQL; unset: an embedded Postgres in DATA_DIR',
+    default: null,
+    parse: urlWith('a postgres:// or postgresql:// URL', 'postgres:', 'postgresql:'),
+    secret: true,
+  }),
+  DATABASE_POOL: variable({ meaning: 'Connections to PostgreSQL', default: '10', parse: integer(1, 1000) }),
+  DATA_DIR: variable({ meaning: 'Folder of the embedded Postgres', default: './data', parse: text }),
+  REDIS_URL: variable({
+    meaning: 'Redis; unset: in the process. Required in production with a DATABASE_URL, unless SINGLE_PROCESS',
+    default: null,
+    parse: urlWith('a redis:// or rediss:// URL', 'redis:', 'rediss:'),
+    secret: true,
+  }),
+  SINGLE_PROCESS: variable({
+    meaning: 'There is only this one process, so that it needs no Redis',
+    default: 'false',
+    parse: boolean,
+  }),
+  KEYS_DIR: variable({ meaning: 'Folder of the key-encryption keys', default: './keys', parse: text }),
+  SIGNING_ALG: variable({
+    meaning: 'Algorithm of new signing keys',
+    default: 'RS256',
+    parse: oneOf<SigningAlg>(...signingAlgs),
+  }),
+  KEY_ROTATION_DAYS: variable({
+    meaning: 'Age at which the signing key is rotated; 0 turns it off',
+    default: '30',
+    parse: integer(0, 3650),
+    later: true,
+  }),
+  TRUST_PROXY: variable({
+    meaning: 'Addresses and networks of the proxies whose X-Forwarded-For is believed, comma-separated',
+    default: '',
+    parse: list(network),
+  }),
+  CORS_ORIGINS: variable({
+    meaning: 'Origins of browser clients, comma-separated, exact',
+    default: '',
+    parse: list(origin),
+  }),
+  ACCESS_TOKEN_HEADER: variable({
+    meaning: 'Response header for clients with header delivery',
+    default: 'jwt',
+    parse: headerName,
+    later: true,
+  }),
+  REFRESH_REPLAY_WINDOW: variable({
+    meaning: 'How long a retry with its Idempotency-Key is answered. Default: as long as the session lives',
+    default: null,
+    parse: duration,
+  }),
+  REFRESH_REUSE_LEEWAY: variable({
+    meaning: 'How long a used refresh token still counts as a parallel request of the same client',
+    default: '10s',
+    parse: duration,
+  }),
+  REVOCATION_FAIL_MODE: variable({
+    meaning: '`open` lets tokens through when their revocation is unknown',
+    default: 'closed',
+    parse: oneOf('closed', 'open'),
+    later: true,
+  }),
+  LOG_LEVEL: variable({
+    meaning: 'Least level that is logged',
+    default: 'info',
+    parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
+  }),
+  METRICS_PORT: variable({ meaning: 'Port of /metrics', default: null, parse: integer(1, 65_535), later: true }),
+  LIMIT_FAILURES: variable({
+    meaning: 'Failed attempts a minute from one address before it is blocked; 0 turns it off',
+    default: '5',
+    parse: integer(0, 1_000_000),
+  }),
+  LIMIT_BLOCK: variable({ meaning: 'How long an address is blocked', default: '5m', parse: duration }),
+  LIMIT_REQUESTS: variable({
+    meaning: 'Requests a minute from one address; 0 turns it off',
+    default: '600',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_ACCOUNT_FAILURES: variable({
+    meaning: 'Failed attempts on one account in 15 minutes before it slows down; 0 turns it off',
+    default: '10',
+    parse: integer(0, 1_000_000),
+    later: true,
+  }),
+  ARGON2_MEMORY_KIB: variable({
+    meaning: 'Memory of one password hash, KiB',
+    default: '19456',
+    parse: integer(8, 4_194_304),
+  }),
+  ARGON2_TIME_COST: variable({ meaning: 'Passes of one password hash', default: '2', parse: integer(1, 1000) }),
+  ARGON2_PARALLELISM: variable({ meaning: 'Lanes of one password hash', default: '1', parse: integer(1, 64) }),
+  ARGON2_CONCURRENCY: variable({
+    meaning: 'Password hashes computed at one time',
+    default: String(defaultHashConcurrency),
+    parse: integer(1, 1024),
+  }),
+  ARGON2_QUEUE: variable({
+    meaning: 'Callers that may wait for a password hash; the next gets 503',
+    default: '64',
+    parse: integer(0, 100_000),
+  }),
+};
+
+type Variables = typeof variables;
+type Values = {
+  [Name in keyof Variables]:
+    | ReturnType<Variables[Name]['parse']>
+    | (Variables[Name]['default'] extends string ? never : null);
+};
+
+export interface Config extends Omit<Values, 'ISSUER'> {
+  ISSUER: string;
+  production: boolean;
+  /** Names of variables that were set but have no effect in this version. */
+  withoutEffect: readonly string[];
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Throws ConfigError with all problems. */
+export function readConfig(env: Environment = process.env): Config {
+  const problems: string[] = [];
+  const entries = Object.entries(variables) as [keyof Variables, Variable<unknown>][];
+  const values = Object.fromEntries(entries.map(([name, spec]) => [name, read(name, spec, env, problems)])) as Values;
+  const production = values.NODE_ENV === 'production';
+  if (production && problems.length === 0) problems.push(...productionProblems(values));
+  if (problems.length > 0) throw new ConfigError(problems);
+  const withoutEffect = entries.filter(([name, spec]) => spec.later && env[name]).map(([name]) => name);
+  return { ...values, ISSUER: values.ISSUER ?? listeningAddress(values.HOST, values.PORT), production, withoutEffect };
+}
+
+/** The value of NAME, or the content of the file that NAME_FILE names; an empty one counts as unset. */
+function read(name: string, spec: Variable<unknown>, env: Environment, problems: string[]): unknown {
+  const given = env[name] || undefined;
+  const file = env[`${name}_FILE`] || undefined;
+  if (given !== undefined && file !== undefined) {
+    problems.push(`${name} and ${name}_FILE are both set: unset one`);
+    return null;
+  }
+  let value = given;
+  if (file !== undefined) {
+    try {
+      value = readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      problems.push(`${name}_FILE: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+      return null;
+    }
+  }
+  value ??= spec.default ?? undefined;
+  if (value === undefined) return null;
+  try {
+    return spec.parse(value);
+  } catch (what) {
+    if (typeof what !== 'string') throw what;
+    problems.push(`${file === undefined ? name : `${name}_FILE`}: expected ${what}`);
+    return null;
+  }
+}
+
+function productionProblems(values: Values): string[] {
+  const problems: string[] = [];
+  if (values.ISSUER === null) problems.push('ISSUER: must be set in production');
+  else if (!values.ISSUER.startsWith('https:')) problems.push('ISSUER: must be https: in production');
+  if (values.DATABASE_URL !== null && values.REDIS_URL === null && !values.SINGLE_PROCESS) {
+    problems.push('REDIS_URL: must be set in production with a DATABASE_URL, unless SINGLE_PROCESS=true');
+  }
+  return problems;
+}
+
+/** A service that listens on all addresses is reached from this machine by loopback. */
+export function listeningAddress(host: string, port: number): string {
+  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+}

@@ -1,0 +1,161 @@
+/** Access tokens: JWTs in the profile of RFC 9068. What is in them, and how strictly one is read again (RFC 8725). */
+import type { Clock } from '../ports/clock.js';
+import type { VerifySignature } from '../ports/token-signer.js';
+import { fromBase64url, toBase64url } from './base64url.js';
+import { Refusal } from './errors.js';
+import type { KeyRing } from './key-ring.js';
+import { isObject, parseStrictJson } from './strict-json.js';
+import { type SessionId, type SigningAlg, seconds, signingAlgs } from './types.js';
+
+/** For `exp`, `nbf` and `iat`, seconds: nodes' and services' clocks differ a little. */
+export const CLOCK_TOLERANCE_S = 5;
+/** Longer than any token issued here; bounds the work that a forged one can cause. */
+const MAX_TOKEN_LENGTH = 8192;
+
+export interface AccessTokenContent {
+  sub: string;
+  aud: string;
+  /** Seconds since the epoch. */
+  iat: number;
+  /** Seconds. */
+  ttl: number;
+  jti: string;
+  clientId: string;
+  scope: string;
+  /** Absent for client credentials, like the next two. */
+  sid?: SessionId;
+  roles?: readonly string[];
+  authTime?: number;
+}
+
+export interface AccessTokenIssuer {
+  issue(content: AccessTokenContent): Promise<string>;
+}
+
+const encode = (value: unknown): string => toBase64url(Buffer.from(JSON.stringify(value)));
+
+export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTokenIssuer {
+  return {
+    async issue({ sub, aud, iat, ttl, jti, clientId, scope, sid, roles, authTime }) {
+      const { kid, alg, handle } = keys.signingKey();
+      const header = { alg, kid, typ: 'at+jwt' };
+      // JSON leaves out what is undefined. The order is fixed: with RS256 the same content is the same token.
+      const exp = iat + ttl;
+      const claims = {
+        iss: issuer,
+        sub,
+        aud,
+        iat,
+        nbf: iat,
+        exp,
+        jti,
+        sid,
+        client_id: clientId,
+        scope,
+        roles,
+        auth_time: authTime,
+      };
+      const signingInput = `${encode(header)}.${encode(claims)}`;
+      return `${signingInput}.${toBase64url(await handle.sign(Buffer.from(signingInput)))}`;
+    },
+  };
+}
+
+/** What a verified token says. */
+export interface AccessToken {
+  sub: string;
+  aud: readonly string[];
+  exp: number;
+  jti: string;
+  sid: string | null;
+  clientId: string | null;
+  scope: string;
+}
+
+export interface Expected {
+  /** The audience that must be among the token's; null where any will do because the session is checked instead. */
+  audience: string | null;
+}
+
+export type VerifyAccessToken = (token: string, expected: Expected) => Promise<AccessToken>;
+
+export interface VerifierParts {
+  issuer: string;
+  keys: KeyRing;
+  verifySignature: VerifySignature;
+  clock: Clock;
+}
+
+export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
+  return async (token, expected) => {
+    const { alg, kid, claims, signingInput, signature } = parseToken(token);
+    const key = await keys.find(kid);
+    if (key === null) throw new Refusal('unknown_key');
+    // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
+    if (key.alg !== alg) throw new Refusal('unsupported_algorithm');
+    if (!(await verifySignature(alg, key.publicJwk, signingInput, signature))) throw new Refusal('invalid_signature');
+    return checkClaims(claims, issuer, expected, seconds(clock.now()));
+  };
+}
+
+const malformed = (): Refusal => new Refusal('token_malformed');
+
+/** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
+const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
+
+function parseToken(token: string) {
+  if (token.length > MAX_TOKEN_LENGTH) throw malformed();
+  const parts = token.split('.');
+  const [headerPart, claimsPart, signaturePart] = parts;
+  if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
+
+  const header = parsePart(headerPart);
+  const { alg, kid, typ } = header;
+  if (typeof alg !== 'string') throw malformed();
+  if (!isSigningAlg(alg)) throw new Refusal('unsupported_algorithm');
+  if (typeof typ !== 'string' || !/^(application\/)?at\+jwt$/i.test(typ)) throw malformed();
+  if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
+  if (typeof kid !== 'string') throw malformed();
+
+  const claims = parsePart(claimsPart);
+  const signature = fromBase64url(signaturePart);
+  if (signature === null) throw malformed();
+  return { alg, kid, claims, signature, signingInput: Buffer.from(`${headerPart}.${claimsPart}`) };
+}
+
+const isSigningAlg = (alg: string): alg is SigningAlg => (signingAlgs as readonly string[]).includes(alg);
+
+function parsePart(part: string): Record<string, unknown> {
+  const bytes = fromBase64url(part);
+  if (bytes === null) throw malformed();
+  try {
+    const value = parseStrictJson(bytes);
+    if (isObject(value)) return value;
+  } catch {
+    // Said below; the parser's message is of no use to the caller.
+  }
+  throw malformed();
+}
+
+const optionalString = (value: unknown): string | null => {
+  if (value !== undefined && typeof value !== 'string') throw malformed();
+  return value ?? null;
+};
+
+function checkClaims(claims: Record<string, unknown>, issuer: string, expected: Expected, now: number): AccessToken {
+  const { iss, sub, exp, iat, nbf, jti } = claims;
+  const aud = typeof claims.aud === 'string' ? [claims.aud] : claims.aud;
+  if (typeof iss !== 'string' || typeof sub !== 'string' || typeof jti !== 'string') throw malformed();
+  if (!Array.isArray(aud) || aud.length === 0 || !aud.every((entry) => typeof entry === 'string')) throw malformed();
+  if (!Number.isFinite(exp) || !Number.isFinite(iat) || (nbf !== undefined && !Number.isFinite(nbf))) throw malformed();
+  const sid = optionalString(claims.sid);
+  const clientId = optionalString(claims.client_id);
+  const scope = optionalString(claims.scope) ?? '';
+
+  if (iss !== issuer) throw new Refusal('invalid_issuer');
+  if (expected.audience !== null && !aud.includes(expected.audience)) throw new Refusal('invalid_audience');
+  if (now >= (exp as number) + CLOCK_TOLERANCE_S) throw new Refusal('token_expired');
+  const from = Math.max(iat as number, (nbf as number | undefined) ?? 0);
+  if (now < from - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
+  return { sub, aud, exp: exp as number, jti, sid, clientId, scope };
+}

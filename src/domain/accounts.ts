@@ -1,0 +1,180 @@
+/** A person's account: register, log in, change the password. */
+import type { AuditLog } from '../ports/audit-log.js';
+import type { Clock } from '../ports/clock.js';
+import type { PasswordHasher } from '../ports/password-hasher.js';
+import type { Random } from '../ports/random.js';
+import type { SessionStore } from '../ports/session-store.js';
+import type { UserStore } from '../ports/user-store.js';
+import { auditEvent } from './audit.js';
+import { type Clients, chooseAudience, chooseScope } from './clients.js';
+import { parseEmail } from './email.js';
+import { Refusal } from './errors.js';
+import type { Ids } from './ids.js';
+import type { Guard } from './limits.js';
+import { acceptPassword, isTooLong, normalizePassword } from './passwords.js';
+import { hasRoles } from './refresh.js';
+import { FAMILY_KEY_BYTES, SALT_BYTES, SECRET_BYTES, sha256 } from './refresh-token.js';
+import type { IssuedTokens, SessionTokens } from './session-tokens.js';
+import type { Authenticated } from './sessions.js';
+import { type Caller, type Client, type Instant, later, type SessionId, type User, type UserId } from './types.js';
+
+export interface LoginRequest {
+  email: string;
+  password: string;
+  clientId: string;
+  audience?: string | undefined;
+  scope?: string | undefined;
+  deviceName?: string | undefined;
+  caller: Caller;
+}
+
+export interface Accounts {
+  /** Throws `email_taken`, `password_rejected`, `overloaded`. */
+  register(fields: { email: string; password: string; caller: Caller }): Promise<User>;
+  /**
+   * Throws `unknown_client`, `grant_not_allowed`, `audience_not_allowed`, `scope_not_allowed`, `too_many_attempts`,
+   * `invalid_credentials`, `overloaded`; and only after the right password `account_disabled`, `role_required`.
+   */
+  login(request: LoginRequest): Promise<IssuedTokens>;
+  /** Ends all other sessions. Throws `wrong_password`, `password_rejected`, `too_many_attempts`, `overloaded`. */
+  changePassword(who: Authenticated, current: string, next: string, caller: Caller): Promise<void>;
+  find(id: UserId): Promise<User | null>;
+}
+
+export interface AccountsParts {
+  users: UserStore;
+  sessions: SessionStore;
+  clients: Clients;
+  audit: AuditLog;
+  hasher: PasswordHasher;
+  isCommonPassword: (lowerCase: string) => boolean;
+  tokens: SessionTokens;
+  guard: Guard;
+  clock: Clock;
+  random: Random;
+  ids: Ids;
+}
+
+export function createAccounts(parts: AccountsParts): Accounts {
+  const { users, sessions, clients, audit, hasher, isCommonPassword, tokens, guard, clock, random, ids } = parts;
+
+  async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
+    const email = parseEmail(typed);
+    const accepted = acceptPassword(password, email, isCommonPassword);
+    const passwordHash = await hasher.hash(accepted);
+    const at = clock.now();
+    const user: User = {
+      id: ids.uuid() as UserId,
+      email: email.shown,
+      emailVerified: false,
+      passwordHash,
+      passwordChangedAt: at,
+      roles: [],
+      disabledAt: null,
+      createdAt: at,
+    };
+    const created = auditEvent('user.created', 'success', at, caller, { actor: `user:${user.id}`, userId: user.id });
+    if (!(await users.create(user, email.key, created))) throw new Refusal('email_taken');
+    return user;
+  }
+
+  async function login(request: LoginRequest): Promise<IssuedTokens> {
+    const email = parseEmail(request.email);
+    const client = await clients.forPublicGrant(request.clientId, 'password');
+    const audience = chooseAudience(client, request.audience);
+    const scope = chooseScope(client, request.scope);
+    return guard.secret(request.caller, async () => {
+      const user = await users.findByEmailKey(email.key);
+      const password = normalizePassword(request.password);
+      if (!(await isRight(password, user)) || user === null) return await loginFailed(user, client, request.caller);
+      if (user.disabledAt !== null) throw new Refusal('account_disabled', { subject: { sub: user.id } });
+      if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) throw new Refusal('role_required');
+      return await startSession(user, client, audience, scope, request);
+    });
+  }
+
+  /** Whoever the user is, and whether there is one, it takes one hash. */
+  async function isRight(password: string, user: User | null): Promise<boolean> {
+    if (user === null || isTooLong(password)) {
+      await hasher.verifyNothing(password);
+      return false;
+    }
+    const { ok, rehash } = await hasher.verify(password, user.passwordHash);
+    if (ok && rehash) await users.rehash(user.id, user.passwordHash, await hasher.hash(password));
+    return ok;
+  }
+
+  async function loginFailed(user: User | null, client: Client, caller: Caller): Promise<never> {
+    // Written for an unknown e-mail too, so that both take the same time.
+    await audit.append(
+      auditEvent('login.failed', 'failure', clock.now(), caller, {
+        actor: 'anonymous',
+        clientId: client.clientId,
+        ...(user === null ? {} : { userId: user.id }),
+      }),
+    );
+    throw new Refusal('invalid_credentials');
+  }
+
+  async function startSession(user: User, client: Client, audience: string, scope: string, request: LoginRequest) {
+    const at: Instant = clock.now();
+    const secret = random.bytes(SECRET_BYTES);
+    const expiresAt = later(at, client.absoluteTtl);
+    const session = {
+      id: ids.uuid() as SessionId,
+      userId: user.id,
+      clientId: client.clientId,
+      audience,
+      scope,
+      generation: 0,
+      currentHash: sha256(secret),
+      previousHash: null,
+      rotationSalt: random.bytes(SALT_BYTES),
+      rotations: [],
+      familyKey: random.bytes(FAMILY_KEY_BYTES),
+      idleExpiresAt: Math.min(later(at, client.idleTtl), expiresAt) as Instant,
+      expiresAt,
+      revokedAt: null,
+      revokeReason: null,
+      createdAt: at,
+    };
+    const succeeded = auditEvent('login.succeeded', 'success', at, request.caller, {
+      actor: `user:${user.id}`,
+      userId: user.id,
+      sessionId: session.id,
+      clientId: client.clientId,
+    });
+    const stored = { ...session, deviceName: request.deviceName ?? null, caller: request.caller };
+    // While the hash was computed the account may have been disabled, or its password changed.
+    if (!(await sessions.create(stored, user.passwordChangedAt, succeeded))) throw new Refusal('invalid_credentials');
+    const { roles } = user;
+    const { requiredRoles, accessTokenTtl } = client;
+    return tokens.issue({ session, roles, userDisabled: false, requiredRoles, accessTokenTtl }, secret, at);
+  }
+
+  async function changePassword(who: Authenticated, current: string, next: string, caller: Caller): Promise<void> {
+    const user = await users.find(who.userId);
+    if (user === null) throw new Refusal('token_revoked');
+    await guard.secret(caller, async () => {
+      const { ok } = await hasher.verify(normalizePassword(current), user.passwordHash);
+      if (!ok) throw new Refusal('wrong_password');
+    });
+    const accepted = acceptPassword(next, parseEmail(user.email), isCommonPassword);
+    const passwordHash = await hasher.hash(accepted);
+    const changed = await users.changePassword({
+      userId: user.id,
+      passwordHash,
+      unlessChangedSince: user.passwordChangedAt,
+      keep: who.sessionId,
+      audit: auditEvent('password.changed', 'success', clock.now(), caller, {
+        actor: `user:${user.id}`,
+        userId: user.id,
+        sessionId: who.sessionId,
+      }),
+    });
+    // Somebody else changed it first, and the current password given is no longer the current one.
+    if (!changed) throw new Refusal('wrong_password');
+  }
+
+  return { register, login, changePassword, find: (id) => users.find(id) };
+}

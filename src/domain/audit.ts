@@ -1,0 +1,18 @@
+import type { AuditEvent, Caller, Instant } from './types.js';
+
+/** An event for the audit trail: what happened, to whom, from where. It never holds a secret. */
+export const auditEvent = (
+  event: AuditEvent['event'],
+  outcome: AuditEvent['outcome'],
+  at: Instant,
+  caller: Caller,
+  about: Omit<AuditEvent, 'event' | 'outcome' | 'at' | keyof Caller>,
+): AuditEvent => ({
+  event,
+  outcome,
+  at,
+  ip: caller.ip,
+  userAgent: caller.userAgent,
+  requestId: caller.requestId,
+  ...about,
+});

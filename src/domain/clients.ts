@@ -1,0 +1,125 @@
+/** Clients (applications): what one may ask for, and how a confidential one proves who it is. */
+import { timingSafeEqual } from 'node:crypto';
+import type { ClientStore } from '../ports/client-store.js';
+import type { Clock } from '../ports/clock.js';
+import type { Random } from '../ports/random.js';
+import { auditEvent } from './audit.js';
+import { toBase64url } from './base64url.js';
+import { Refusal } from './errors.js';
+import { sha256 } from './refresh-token.js';
+import type { Client, Grant } from './types.js';
+
+const DAY_S = 86_400;
+export const CLIENT_SECRET_PREFIX = 'kts_';
+const SECRET_BYTES = 32;
+
+/** Seconds. */
+export const clientDefaults = {
+  accessTokenTtl: 900,
+  idleTtl: 14 * DAY_S,
+  absoluteTtl: 90 * DAY_S,
+  tokenDelivery: 'body' as const,
+  renewAfter: 60,
+};
+
+export interface NewClient {
+  clientId: string;
+  name: string;
+  type: Client['type'];
+  audiences: readonly string[];
+  scopes?: readonly string[];
+  grants?: readonly Grant[];
+  requiredRoles?: readonly string[];
+}
+
+export interface Clients {
+  /** Throws `unknown_client`, `grant_not_allowed`. */
+  forPublicGrant(clientId: string, grant: Grant): Promise<Client>;
+  /** Throws `invalid_client`. */
+  authenticate(clientId: string, secret: string): Promise<Client>;
+  /** The secret is shown here and never again; null for a public client. Throws `client_exists`. */
+  create(client: NewClient): Promise<{ client: Client; secret: string | null }>;
+  /** Stores the two public clients that every installation has, unless they are there. */
+  seed(): Promise<void>;
+}
+
+const service = { ip: null, userAgent: null, requestId: null };
+
+export function createClients(store: ClientStore, clock: Clock, random: Random): Clients {
+  async function create(fields: NewClient) {
+    const secret = fields.type === 'public' ? null : CLIENT_SECRET_PREFIX + toBase64url(random.bytes(SECRET_BYTES));
+    const at = clock.now();
+    const client: Client = {
+      ...clientDefaults,
+      scopes: [],
+      grants: fields.type === 'public' ? ['password', 'refresh_token'] : ['client_credentials'],
+      requiredRoles: [],
+      corsOrigins: [],
+      ...fields,
+      secretHash: secret === null ? null : sha256(secret),
+      createdAt: at,
+    };
+    const audit = auditEvent('client.created', 'success', at, service, { actor: 'service', clientId: client.clientId });
+    if (!(await store.create(client, audit))) {
+      throw new Refusal('client_exists', { detail: `There is a client ${client.clientId} already` });
+    }
+    return { client, secret };
+  }
+
+  return {
+    create,
+    async forPublicGrant(clientId, grant) {
+      const client = await store.find(clientId);
+      if (client === null) throw new Refusal('unknown_client');
+      requireGrant(client, grant);
+      // Only a public client may act without proving who it is.
+      if (client.type !== 'public') throw new Refusal('grant_not_allowed');
+      return client;
+    },
+    async authenticate(clientId, secret) {
+      const client = await store.find(clientId);
+      // An unknown client costs the same as a wrong secret.
+      const right = timingSafeEqual(sha256(secret), client?.secretHash ?? sha256(''));
+      if (client === null || client.secretHash === null || !right) throw new Refusal('invalid_client');
+      return client;
+    },
+    async seed() {
+      const seeds: NewClient[] = [
+        { clientId: 'default', name: 'Default', type: 'public', audiences: ['api'] },
+        {
+          clientId: 'keyturn-admin',
+          name: 'Keyturn administration',
+          type: 'public',
+          audiences: ['keyturn-admin'],
+          requiredRoles: ['admin'],
+        },
+      ];
+      for (const seed of seeds) {
+        if ((await store.find(seed.clientId)) !== null) continue;
+        // Another node that starts at the same moment may be the first.
+        await create(seed).catch((error) => {
+          if (!(error instanceof Refusal && error.code === 'client_exists')) throw error;
+        });
+      }
+    },
+  };
+}
+
+export function requireGrant(client: Client, grant: Grant): void {
+  if (!client.grants.includes(grant)) throw new Refusal('grant_not_allowed');
+}
+
+/** The audience asked for, or the client's first. */
+export function chooseAudience(client: Client, asked: string | undefined): string {
+  const audience = asked ?? client.audiences[0];
+  if (audience === undefined || !client.audiences.includes(audience)) throw new Refusal('audience_not_allowed');
+  return audience;
+}
+
+/** The scope asked for (RFC 6749 §3.3), or all that the client may have. Each value once, in the order asked. */
+export function chooseScope(client: Client, asked: string | undefined): string {
+  if (asked === undefined) return client.scopes.join(' ');
+  const values = [...new Set(asked.split(' ').filter((value) => value !== ''))];
+  if (!values.every((value) => client.scopes.includes(value))) throw new Refusal('scope_not_allowed');
+  return values.join(' ');
+}

@@ -1,0 +1,58 @@
+/** Whether this node can do its work, and if not, what it lacks. */
+import type { Announcements } from '../ports/announcements.js';
+import type { Clock } from '../ports/clock.js';
+import type { DatabaseHealth } from '../ports/database-health.js';
+import { CLOCK_TOLERANCE_S } from './access-token.js';
+import type { KeyRing } from './key-ring.js';
+
+export type Missing = 'database' | 'redis' | 'signing_key' | 'clock';
+
+/** Milliseconds; a probe is worth nothing if it hangs. */
+const PROBE_TIMEOUT_MS = 2000;
+
+export interface Readiness {
+  /** Empty when all is well. */
+  missing(): Promise<Missing[]>;
+}
+
+export function createReadiness(
+  database: DatabaseHealth,
+  announcements: Announcements,
+  keys: KeyRing,
+  clock: Clock,
+  within: <T>(ms: number, work: Promise<T>) => Promise<T>,
+): Readiness {
+  const works = (work: Promise<unknown>) =>
+    within(PROBE_TIMEOUT_MS, work).then(
+      () => true,
+      () => false,
+    );
+
+  async function databaseProblem(): Promise<Missing | null> {
+    const before = clock.now();
+    try {
+      const theirs = await within(PROBE_TIMEOUT_MS, database.now());
+      // Their clock was read somewhere between two readings of ours; verifiers forgive CLOCK_TOLERANCE_S.
+      const skew = Math.max(before - theirs, theirs - clock.now(), 0);
+      return skew > CLOCK_TOLERANCE_S * 1000 ? 'clock' : null;
+    } catch {
+      return 'database';
+    }
+  }
+
+  function signingKeyProblem(): Missing | null {
+    try {
+      keys.signingKey();
+      return keys.problems().length > 0 ? 'signing_key' : null;
+    } catch {
+      return 'signing_key';
+    }
+  }
+
+  return {
+    async missing() {
+      const [databaseResult, redisWorks] = await Promise.all([databaseProblem(), works(announcements.ping())]);
+      return [databaseResult, redisWorks ? null : ('redis' as const), signingKeyProblem()].filter((m) => m !== null);
+    },
+  };
+}

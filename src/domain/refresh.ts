@@ -1,0 +1,227 @@
+/**
+ * What happens on refresh: the state machine as a pure function of (row, request, time), and its use.
+ *
+ * Two devices' worth of trouble meet here. An honest client that lost an answer, or asked twice at once, must get the
+ * same answer again; a thief who uses a copied token must end the session (RFC 9700 §4.14.2). What tells them apart is
+ * how old the token is, and whether the request carries the Idempotency-Key of the rotation that used the token up.
+ */
+import type { AuditLog } from '../ports/audit-log.js';
+import type { Clock } from '../ports/clock.js';
+import type { Random } from '../ports/random.js';
+import type { SessionStore } from '../ports/session-store.js';
+import { auditEvent } from './audit.js';
+import { type ErrorCode, Refusal } from './errors.js';
+import {
+  isGenuine,
+  isSecretOf,
+  nextSecret,
+  type PresentedToken,
+  parseRefreshToken,
+  SALT_BYTES,
+  sha256,
+} from './refresh-token.js';
+import type { IssuedTokens, SessionTokens } from './session-tokens.js';
+import type { Caller, Instant, Session, SessionWithOwner } from './types.js';
+
+export interface RefreshSettings {
+  /** Seconds for which a retry with its key is answered; Infinity for as long as the session lives. */
+  replayWindow: number;
+  /** Seconds for which a used token is still taken for a parallel request of the same client. */
+  reuseLeeway: number;
+}
+
+export type RefreshOutcome = 'rotated' | 'replayed' | 'concurrent';
+
+export type Decision =
+  | { do: 'rotate' }
+  | { do: 'repeat'; outcome: 'replayed' | 'concurrent' }
+  | { do: 'refuse'; code: ErrorCode; effect: 'none' | 'end_session' | 'audit'; event?: OddEvent };
+
+type OddEvent = 'refresh.ahead_of_store' | 'refresh.secret_mismatch';
+
+const refuse = (code: ErrorCode): Decision => ({ do: 'refuse', code, effect: 'none' });
+const refuseAndAudit = (code: ErrorCode, event: OddEvent): Decision => ({ do: 'refuse', code, effect: 'audit', event });
+
+/** What was presented, and by whom. */
+export interface Presented {
+  token: PresentedToken;
+  /** SHA-256 of the Idempotency-Key, base64url; null when there was none. */
+  key: string | null;
+  /** The client that presents the token, null where the request does not say. */
+  clientId: string | null;
+}
+
+/**
+ * The state machine. `found` is null when there is no such session. The order of the checks matters: nothing but
+ * `invalid_refresh_token` is ever said to somebody whose token is not genuine, or who took it from another client.
+ */
+export function decide(
+  found: SessionWithOwner | null,
+  { token, key, clientId }: Presented,
+  at: Instant,
+  settings: RefreshSettings,
+): Decision {
+  if (found === null || !isGenuine(token, found.session.familyKey)) return refuse('invalid_refresh_token');
+  if (clientId !== null && clientId !== found.session.clientId) return refuse('invalid_refresh_token');
+  if (found.userDisabled) return refuse('account_disabled');
+
+  const { session } = found;
+  // How many rotations ago the token was the current one.
+  const age = session.generation - token.generation;
+  // A genuine token that is newer than the row: the database was restored from a backup.
+  if (age < 0) return refuseAndAudit('invalid_refresh_token', 'refresh.ahead_of_store');
+  const hash = age === 0 ? session.currentHash : session.previousHash;
+  if (age <= 1 && !isSecretOf(token, hash)) {
+    // Only somebody with the database could make a right tag for a wrong secret.
+    return refuseAndAudit('invalid_refresh_token', 'refresh.secret_mismatch');
+  }
+  if (session.revokedAt !== null) return refuse('session_revoked');
+  if (at >= session.idleExpiresAt || at >= session.expiresAt) return refuse('session_expired');
+
+  const decision = ageDecision(session, age, key, at, settings);
+  const grants = decision.do !== 'refuse';
+  return grants && !hasRoles(found) ? refuse('role_required') : decision;
+}
+
+function ageDecision(
+  session: Session,
+  age: number,
+  key: string | null,
+  at: Instant,
+  settings: RefreshSettings,
+): Decision {
+  if (age === 0) {
+    const isLatestKey = key !== null && session.rotations[0]?.key === key;
+    return isLatestKey ? refuse('idempotency_key_reused') : { do: 'rotate' };
+  }
+  // rotations[0] is the one that made the current token, so rotations[age - 1] is the one that used up this token.
+  const rotation = session.rotations[age - 1];
+  if (rotation !== undefined) {
+    const elapsed = (at - rotation.at) / 1000;
+    const sameKey = key !== null && rotation.key === key;
+    // Nodes' clocks differ a little: a rotation that seems to lie in the future is as recent as can be.
+    const recent = elapsed < settings.reuseLeeway;
+    if (age === 1) {
+      if (sameKey && elapsed < settings.replayWindow) return { do: 'repeat', outcome: 'replayed' };
+      if (recent) return { do: 'repeat', outcome: 'concurrent' };
+    } else if (recent || sameKey) {
+      return refuse('refresh_superseded');
+    }
+  }
+  return { do: 'refuse', code: 'refresh_token_reused', effect: 'end_session' };
+}
+
+export const hasRoles = (owner: { roles: readonly string[]; requiredRoles: readonly string[] }): boolean =>
+  owner.requiredRoles.every((role) => owner.roles.includes(role));
+
+export interface RefreshRequest {
+  refreshToken: string;
+  /** The Idempotency-Key as parsed by `parseIdempotencyKey`, or null. */
+  idempotencyKey: string | null;
+  /** Refuses tokens of other clients; null where the request says nothing of its client. */
+  clientId: string | null;
+  caller: Caller;
+}
+
+export interface RefreshResult extends IssuedTokens {
+  outcome: RefreshOutcome;
+}
+
+export interface RefreshParts {
+  sessions: SessionStore;
+  audit: AuditLog;
+  tokens: SessionTokens;
+  clock: Clock;
+  random: Random;
+  settings: RefreshSettings;
+}
+
+export type Refresh = (request: RefreshRequest) => Promise<RefreshResult>;
+
+/** How often a rotation that found the row changed under it looks again, before it says that it is too busy. */
+const MAX_ATTEMPTS = 3;
+
+export function createRefresh({ sessions, audit, tokens, clock, random, settings }: RefreshParts): Refresh {
+  return async ({ refreshToken, idempotencyKey, clientId, caller }) => {
+    const token = parseRefreshToken(refreshToken);
+    if (token === null) throw new Refusal('invalid_refresh_token');
+    const key = idempotencyKey === null ? null : hashIdempotencyKey(idempotencyKey);
+    const presented = { token, key, clientId };
+
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const at = clock.now();
+      const rotated = await tryToRotate(presented, at, caller);
+      if (rotated !== null) return answer('rotated', rotated.found, rotated.secret, at);
+
+      const found = await sessions.find(token.sessionId);
+      const decision = decide(found, presented, at, settings);
+      if (decision.do === 'rotate') continue;
+      if (decision.do === 'refuse') return await refused(decision, found, token, at, caller);
+      if (found === null) break;
+      const { session } = found;
+      const secret = nextSecret(token.secret, session.rotationSalt, session.id, session.generation);
+      return answer(decision.outcome, found, secret, at);
+    }
+    throw new Refusal('overloaded', { retryAfter: 1 });
+  };
+
+  async function tryToRotate({ token, key, clientId }: Presented, at: Instant, caller: Caller) {
+    const salt = random.bytes(SALT_BYTES);
+    const secret = nextSecret(token.secret, salt, token.sessionId, token.generation + 1);
+    const found = await sessions.rotate({
+      sessionId: token.sessionId,
+      generation: token.generation,
+      secretHash: sha256(token.secret),
+      signed: token.signed,
+      tagHash: sha256(token.tag),
+      nextHash: sha256(secret),
+      salt,
+      key,
+      clientId,
+      at,
+      caller,
+    });
+    return found === null ? null : { found, secret };
+  }
+
+  async function answer(outcome: RefreshOutcome, found: SessionWithOwner, secret: Uint8Array, at: Instant) {
+    return { outcome, ...(await tokens.issue(found, secret, at)) };
+  }
+
+  /** What has to be stored is stored before the refusal is sent: revocation outlives the error. */
+  async function refused(
+    decision: Extract<Decision, { do: 'refuse' }>,
+    found: SessionWithOwner | null,
+    token: PresentedToken,
+    at: Instant,
+    caller: Caller,
+  ): Promise<never> {
+    if (found !== null && decision.effect !== 'none') {
+      const event = auditEvent(decision.event ?? 'refresh.reused', 'failure', at, caller, {
+        actor: 'anonymous',
+        userId: found.session.userId,
+        sessionId: found.session.id,
+        clientId: found.session.clientId,
+        details: { presented: token.generation, stored: found.session.generation },
+      });
+      if (decision.effect === 'audit') await audit.append(event);
+      else await sessions.end(found.session.id, found.session.userId, 'refresh_token_reused', event);
+    }
+    const subject = found && { sub: found.session.userId, sid: found.session.id, clientId: found.session.clientId };
+    throw new Refusal(decision.code, subject ? { subject } : {});
+  }
+}
+
+/**
+ * The IETF HTTPAPI draft's Idempotency-Key, a structured-field string, also taken bare: 1 to 255 visible ASCII
+ * characters. `"a"` and `a` are the same key.
+ */
+export function parseIdempotencyKey(header: string): string {
+  const quoted = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/.exec(header);
+  const key = quoted?.[1]?.replace(/\\(["\\])/g, '$1') ?? header;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) throw new Refusal('invalid_idempotency_key');
+  return key;
+}
+
+/** The key itself is never stored or logged. */
+export const hashIdempotencyKey = (key: string): string => Buffer.from(sha256(key)).toString('base64url');

@@ -1,0 +1,101 @@
+/** A person's sessions: who a bearer token belongs to, the list of devices, and how a session is ended. */
+import { validate as isUuid } from 'uuid';
+import type { Clock } from '../ports/clock.js';
+import type { SessionStore } from '../ports/session-store.js';
+import type { AccessToken, VerifyAccessToken } from './access-token.js';
+import { auditEvent } from './audit.js';
+import { Refusal } from './errors.js';
+import { isGenuine, isSecretOf, parseRefreshToken } from './refresh-token.js';
+import type {
+  AuditEvent,
+  Caller,
+  Instant,
+  RevokeReason,
+  SessionId,
+  SessionSummary,
+  SessionWithOwner,
+  Subject,
+  UserId,
+} from './types.js';
+
+/** The person behind a bearer token whose session is live. */
+export interface Authenticated {
+  userId: UserId;
+  sessionId: SessionId;
+  clientId: string;
+  token: AccessToken;
+}
+
+/** More devices than a person has; older sessions still count and end, but are not listed. */
+const MAX_LISTED = 100;
+
+const isLive = ({ session, userDisabled }: SessionWithOwner, at: Instant): boolean =>
+  !userDisabled && session.revokedAt === null && at < session.idleExpiresAt && at < session.expiresAt;
+
+export const subjectOf = ({ sub, sid, jti, clientId }: AccessToken): Subject => ({
+  sub,
+  jti,
+  ...(sid === null ? {} : { sid }),
+  ...(clientId === null ? {} : { clientId }),
+});
+
+export interface Sessions {
+  /** Throws the codes of a bearer check, and `session_required` for a token that belongs to no session. */
+  authenticate(bearer: string): Promise<Authenticated>;
+  list(who: Authenticated): Promise<SessionSummary[]>;
+  /** Throws `not_found` when the person has no such live session. */
+  endOne(who: Authenticated, id: SessionId, caller: Caller): Promise<void>;
+  endAll(who: Authenticated, includeCurrent: boolean, caller: Caller): Promise<void>;
+  logout(who: Authenticated, caller: Caller): Promise<void>;
+  /** Does nothing, and says nothing, if the token is unknown or its session has ended. */
+  logoutByRefreshToken(refreshToken: string, caller: Caller): Promise<void>;
+}
+
+export function createSessions(store: SessionStore, verify: VerifyAccessToken, clock: Clock): Sessions {
+  const endedBy = (userId: UserId, event: AuditEvent['event'], caller: Caller, sessionId?: SessionId): AuditEvent =>
+    auditEvent(event, 'success', clock.now(), caller, {
+      actor: `user:${userId}`,
+      userId,
+      ...(sessionId === undefined ? {} : { sessionId }),
+    });
+
+  const end = (userId: UserId, id: SessionId, reason: RevokeReason, caller: Caller): Promise<boolean> =>
+    store.end(id, userId, reason, endedBy(userId, 'session.ended', caller, id));
+
+  return {
+    async authenticate(bearer) {
+      // The account endpoints take a token of any audience, as long as it belongs to a live session.
+      const token = await verify(bearer, { audience: null });
+      if (token.sid === null) throw new Refusal('session_required');
+      if (!isUuid(token.sid)) throw new Refusal('token_malformed');
+      const found = await store.find(token.sid as SessionId);
+      if (found === null || !isLive(found, clock.now()) || found.session.userId !== token.sub) {
+        throw new Refusal('token_revoked', { subject: subjectOf(token) });
+      }
+      const { session } = found;
+      return { userId: session.userId, sessionId: session.id, clientId: session.clientId, token };
+    },
+    list: (who) => store.listLive(who.userId, clock.now(), MAX_LISTED),
+    async endOne(who, id, caller) {
+      if (!(await end(who.userId, id, 'ended_by_user', caller))) throw new Refusal('not_found');
+    },
+    async endAll(who, includeCurrent, caller) {
+      const audit = endedBy(who.userId, 'sessions.ended', caller, who.sessionId);
+      await store.endAll(who.userId, includeCurrent ? null : who.sessionId, 'ended_by_user', audit);
+    },
+    async logout(who, caller) {
+      await end(who.userId, who.sessionId, 'logout', caller);
+    },
+    async logoutByRefreshToken(refreshToken, caller) {
+      const token = parseRefreshToken(refreshToken);
+      const found = token && (await store.find(token.sessionId));
+      if (!token || !found || !isGenuine(token, found.session.familyKey)) return;
+      const { session } = found;
+      const age = session.generation - token.generation;
+      // The hashes of the last two are there, so for these the secret must be right as well.
+      const hash = age === 0 ? session.currentHash : session.previousHash;
+      if (age < 0 || (age <= 1 && !isSecretOf(token, hash))) return;
+      await end(session.userId, session.id, 'logout', caller);
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/** The things that the domain speaks of. Branded types are made in one place each, where they are checked. */
+
+declare const brand: unique symbol;
+type Branded<T, Name extends string> = T & { readonly [brand]: Name };
+
+/** Milliseconds since the Unix epoch. */
+export type Instant = Branded<number, 'Instant'>;
+export const instant = (ms: number): Instant => ms as Instant;
+export const seconds = (at: Instant): number => Math.floor(at / 1000);
+export const later = (at: Instant, secs: number): Instant => (at + secs * 1000) as Instant;
+
+/** UUIDv7, RFC 9562. */
+export type UserId = Branded<string, 'UserId'>;
+export type SessionId = Branded<string, 'SessionId'>;
+
+/** 32 bytes: a SHA-256 digest. The value it was made of is never kept. */
+export type Sha256 = Branded<Uint8Array, 'Sha256'>;
+
+export type SigningAlg = 'RS256' | 'PS256' | 'ES256' | 'EdDSA';
+export const signingAlgs: readonly SigningAlg[] = ['RS256', 'PS256', 'ES256', 'EdDSA'];
+
+export interface User {
+  id: UserId;
+  /** As typed, trimmed. */
+  email: string;
+  emailVerified: boolean;
+  passwordHash: string;
+  passwordChangedAt: Instant;
+  roles: readonly string[];
+  disabledAt: Instant | null;
+  createdAt: Instant;
+}
+
+export type Grant = 'password' | 'refresh_token' | 'client_credentials';
+export const grants: readonly Grant[] = ['password', 'refresh_token', 'client_credentials'];
+
+/** An application: who is asking, and what its tokens are good for. Times to live are in seconds. */
+export interface Client {
+  clientId: string;
+  name: string;
+  type: 'public' | 'confidential';
+  secretHash: Sha256 | null;
+  audiences: readonly string[];
+  scopes: readonly string[];
+  grants: readonly Grant[];
+  requiredRoles: readonly string[];
+  accessTokenTtl: number;
+  idleTtl: number;
+  absoluteTtl: number;
+  tokenDelivery: 'body' | 'header';
+  renewAfter: number;
+  corsOrigins: readonly string[];
+  createdAt: Instant;
+}
+
+export interface Rotation {
+  at: Instant;
+  /** SHA-256 of the Idempotency-Key, base64url; null when there was none. */
+  key: string | null;
+}
+
+/** One login on one device: one row of constant size for its whole life. */
+export interface Session {
+  id: SessionId;
+  userId: UserId;
+  clientId: string;
+  audience: string;
+  scope: string;
+  generation: number;
+  currentHash: Sha256;
+  previousHash: Sha256 | null;
+  rotationSalt: Uint8Array;
+  /** The last four, newest first. */
+  rotations: readonly Rotation[];
+  familyKey: Uint8Array;
+  idleExpiresAt: Instant;
+  expiresAt: Instant;
+  revokedAt: Instant | null;
+  revokeReason: RevokeReason | null;
+  createdAt: Instant;
+}
+
+export type RevokeReason = 'logout' | 'ended_by_user' | 'password_changed' | 'refresh_token_reused';
+
+/** A session with what a token of it has to say and must be allowed by, read together. */
+export interface SessionWithOwner {
+  session: Session;
+  roles: readonly string[];
+  userDisabled: boolean;
+  requiredRoles: readonly string[];
+  accessTokenTtl: number;
+}
+
+/** What a person sees in the list of devices. */
+export interface SessionSummary {
+  id: SessionId;
+  clientId: string;
+  deviceName: string | null;
+  userAgent: string | null;
+  ip: string | null;
+  place: string | null;
+  createdAt: Instant;
+  lastSeenAt: Instant;
+}
+
+/** Whom a request turned out to be about; for the log, never for the answer. */
+export interface Subject {
+  sub?: string;
+  sid?: string;
+  jti?: string;
+  clientId?: string;
+}
+
+/** Where a request came from; part of every audit event. */
+export interface Caller {
+  ip: string | null;
+  userAgent: string | null;
+  requestId: string | null;
+}
+
+export interface AuditEvent extends Caller {
+  at: Instant;
+  event:
+    | 'user.created'
+    | 'login.succeeded'
+    | 'login.failed'
+    | 'session.ended'
+    | 'sessions.ended'
+    | 'password.changed'
+    | 'refresh.reused'
+    | 'refresh.ahead_of_store'
+    | 'refresh.secret_mismatch'
+    | 'client.created'
+    | 'signing_key.created';
+  outcome: 'success' | 'failure';
+  /** `user:<id>`, `client:<client_id>`, `service` or `anonymous`. */
+  actor: string;
+  userId?: UserId;
+  sessionId?: SessionId;
+  clientId?: string;
+  jti?: string;
+  details?: Record<string, unknown>;
+}

@@ -1,0 +1,147 @@
+/** /v1/users, /v1/login, /v1/me: a person's account. */
+import { Type } from '@fastify/type-provider-typebox';
+import { Refusal } from '../domain/errors.js';
+import type { User as DomainUser } from '../domain/types.js';
+import { authenticate } from './bearer.js';
+import { callerOf } from './request-log.js';
+import {
+  Audience,
+  bearerRouteCodes,
+  bodyCodes,
+  ClientId,
+  Closed,
+  Email,
+  NoContent,
+  Password,
+  refusals,
+  Scope,
+  shownText,
+  TokenResponse,
+  User,
+} from './schemas.js';
+import type { Services } from './services.js';
+import type { App } from './typed.js';
+
+const shown = (user: DomainUser) => ({
+  id: user.id,
+  email: user.email,
+  email_verified: user.emailVerified,
+  created_at: new Date(user.createdAt).toISOString(),
+});
+
+const bearerSecurity = [{ bearer: [] }];
+
+export function accountRoutes(app: App, { accounts, sessions }: Services): void {
+  app.post(
+    '/v1/users',
+    {
+      schema: {
+        tags: ['account'],
+        summary: 'Register',
+        body: Closed({ email: Email, password: Password }),
+        response: { 201: User, ...refusals('/v1/users', 'email_taken', 'password_rejected', ...bodyCodes) },
+      },
+    },
+    async (request, reply) => {
+      const { email, password } = request.body;
+      const user = await accounts.register({ email, password, caller: callerOf(request) });
+      request.outcome.subject = { sub: user.id };
+      return reply.code(201).send(shown(user));
+    },
+  );
+
+  app.post(
+    '/v1/login',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'Log in: begins a session on this device',
+        body: Closed({
+          email: Email,
+          password: Password,
+          client_id: Type.Optional(ClientId),
+          audience: Type.Optional(Audience),
+          scope: Type.Optional(Scope),
+          device_name: Type.Optional(shownText(100, 'Shown in the list of sessions')),
+        }),
+        response: {
+          200: TokenResponse,
+          ...refusals(
+            '/v1/login',
+            'unknown_client',
+            'invalid_credentials',
+            'account_disabled',
+            'audience_not_allowed',
+            'scope_not_allowed',
+            'grant_not_allowed',
+            'role_required',
+            'too_many_attempts',
+            'signing_key_unavailable',
+            ...bodyCodes,
+          ),
+        },
+      },
+    },
+    async (request) => {
+      const {
+        email,
+        password,
+        client_id: clientId = 'default',
+        audience,
+        scope,
+        device_name: deviceName,
+      } = request.body;
+      const caller = callerOf(request);
+      const issued = await accounts.login({ email, password, clientId, audience, scope, deviceName, caller });
+      request.outcome.subject = issued.subject;
+      return issued.response;
+    },
+  );
+
+  app.get(
+    '/v1/me',
+    {
+      schema: {
+        tags: ['account'],
+        summary: 'Who the token belongs to',
+        security: bearerSecurity,
+        response: { 200: User, ...refusals('/v1/me', ...bearerRouteCodes) },
+      },
+    },
+    async (request) => {
+      const who = await authenticate(request, sessions);
+      const user = await accounts.find(who.userId);
+      if (user === null) throw new Refusal('token_revoked');
+      return shown(user);
+    },
+  );
+
+  app.post(
+    '/v1/me/password',
+    {
+      schema: {
+        tags: ['account'],
+        summary: 'Change the password: all other sessions end',
+        security: bearerSecurity,
+        body: Closed({ current_password: Password, new_password: Password }),
+        response: {
+          204: NoContent,
+          ...refusals(
+            '/v1/me/password',
+            'wrong_password',
+            'password_rejected',
+            'too_many_attempts',
+            ...bearerRouteCodes,
+            ...bodyCodes,
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const who = await authenticate(request, sessions);
+      const { current_password: current, new_password: next } = request.body;
+      await accounts.changePassword(who, current, next, callerOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,183 @@
+/** The HTTP server: plugins, then routes, each registered here in so many words. */
+
+import { randomUUID } from 'node:crypto';
+import { METHODS } from 'node:http';
+import type { Socket } from 'node:net';
+import cors from '@fastify/cors';
+import rateLimit from '@fastify/rate-limit';
+import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyBaseLogger, type FastifyError, LogController } from 'fastify';
+import { Refusal } from '../domain/errors.js';
+import { networkOf } from '../domain/limits.js';
+import { accountRoutes } from './account-routes.js';
+import { acceptJson } from './bodies.js';
+import { docsRoutes, registerDocs } from './docs-routes.js';
+import { answerTo, sendRefusal, toRefusal } from './errors.js';
+import { healthRoutes } from './health-routes.js';
+import { oauthRoutes } from './oauth-routes.js';
+import { registerRequestLog } from './request-log.js';
+import type { Services } from './services.js';
+import { sessionRoutes } from './session-routes.js';
+import type { App } from './typed.js';
+import { wellKnownRoutes } from './well-known-routes.js';
+
+export interface HttpSettings {
+  logger: FastifyBaseLogger;
+  trustProxy: readonly string[];
+  corsOrigins: readonly string[];
+  /** Requests a minute from one address; 0 turns the limit off. */
+  limitRequests: number;
+}
+
+const BODY_LIMIT_BYTES = 16 * 1024;
+// Milliseconds. For the whole request to arrive; for an answer to be made.
+const REQUEST_TIMEOUT_MS = 10_000;
+const HANDLER_TIMEOUT_MS = 15_000;
+/** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** Addresses whose requests are counted at one time; the least recently seen is forgotten first. */
+const MAX_COUNTED_ADDRESSES = 50_000;
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
+  const errorsUrl = `${services.issuer}/docs/errors`;
+  const app = Fastify({
+    loggerInstance: settings.logger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    trustProxy: settings.trustProxy.length > 0 ? [...settings.trustProxy] : false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    handlerTimeout: HANDLER_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id'];
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
+    frameworkErrors: (error, request, reply) => {
+      request.outcome = { code: null, subject: {} };
+      reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+      return sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
+    },
+    clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl),
+  }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App;
+
+  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
+  app.removeAllContentTypeParsers();
+  registerRequestLog(app);
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
+    const open = request.url.startsWith('/docs') || request.url.startsWith('/.well-known/');
+    if (!open) reply.header('cache-control', 'no-store');
+    // Before the body is looked at: a path that is not there has no opinion on media types.
+    if (request.is404) throw new Refusal('not_found');
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const refusal = toRefusal(error);
+    if (refusal === null) request.log.error({ err: error }, 'unexpected failure');
+    else if (refusal.cause)
+      request.log.warn({ code: refusal.code, err: refusal.cause }, 'refused for a reason of our own');
+    return sendRefusal(request, reply, refusal ?? new Refusal('internal_error'), errorsUrl);
+  });
+  app.setNotFoundHandler((request, reply) => sendRefusal(request, reply, new Refusal('not_found'), errorsUrl));
+
+  if (settings.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: [...settings.corsOrigins],
+      methods: ['GET', 'POST', 'DELETE'],
+      exposedHeaders: [
+        'Keyturn-Refresh-Outcome',
+        'Retry-After',
+        'RateLimit-Limit',
+        'RateLimit-Remaining',
+        'RateLimit-Reset',
+        'X-Request-Id',
+      ],
+      maxAge: 600,
+      strictPreflight: false,
+    });
+  }
+  if (settings.limitRequests > 0) {
+    await app.register(rateLimit, {
+      max: settings.limitRequests,
+      timeWindow: '1 minute',
+      cache: MAX_COUNTED_ADDRESSES,
+      enableDraftSpec: true,
+      keyGenerator: (request) => networkOf(request.ip),
+      errorResponseBuilder: (_request, context) =>
+        new Refusal('too_many_requests', { retryAfter: Math.ceil(context.ttl / 1000) }),
+    });
+  }
+  await registerDocs(app);
+  registerRoutes(app, services);
+  await app.ready();
+  return app;
+}
+
+function registerRoutes(app: App, services: Services): void {
+  const methods = new Map<string, Set<string>>();
+  app.addHook('onRoute', (route) => {
+    const known = methods.get(route.url) ?? new Set();
+    for (const method of [route.method].flat()) known.add(method);
+    methods.set(route.url, known);
+    // A route that declares no query takes none.
+    if (!route.url.startsWith('/docs'))
+      route.schema = { querystring: Type.Object({}, { additionalProperties: false }), ...route.schema };
+  });
+
+  app.register(async (scope: App) => {
+    acceptJson(scope);
+    accountRoutes(scope, services);
+    sessionRoutes(scope, services);
+  });
+  app.register(async (scope: App) => oauthRoutes(scope, services));
+  app.register(async (scope: App) => {
+    wellKnownRoutes(scope, services);
+    healthRoutes(scope, services);
+    docsRoutes(scope);
+  });
+  app.register(async (scope: App) => refuseOtherMethods(scope, methods));
+}
+
+/** RFC 9110 §15.5.6: a path that is there says which methods it has. */
+function refuseOtherMethods(app: App, methods: Map<string, Set<string>>): void {
+  for (const [url, known] of [...methods]) {
+    const allow = [...known].sort().join(', ');
+    app.route({
+      method: app.supportedMethods.filter((method) => !known.has(method)),
+      url,
+      schema: { hide: true },
+      onRequest: async (_request, reply) => {
+        reply.header('allow', allow);
+        throw new Refusal('method_not_allowed');
+      },
+      handler: () => {},
+    });
+  }
+}
+
+const connectionCodes: Record<string, 'headers_too_large' | 'request_timeout'> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+};
+
+/** What is no HTTP never becomes a request: it is answered on the socket. */
+function refuseConnection(code: string | undefined, socket: Socket, errorsUrl: string): void {
+  if (code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const refusal = new Refusal(connectionCodes[code ?? ''] ?? 'invalid_request');
+  const requestId = randomUUID();
+  const { status, headers, body } = answerTo(refusal, '', requestId, errorsUrl);
+  const text = JSON.stringify(body);
+  const lines = Object.entries({
+    ...headers,
+    'cache-control': 'no-store',
+    'content-length': String(Buffer.byteLength(text)),
+    'x-request-id': requestId,
+    connection: 'close',
+  }).map(([name, value]) => `${name}: ${value}`);
+  socket.end(`HTTP/1.1 ${status} ${refusal.code}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
+}

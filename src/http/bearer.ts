@@ -1,0 +1,31 @@
+/** The bearer token of a request (RFC 6750 §2.1): in one Authorization header, and nowhere else. */
+import type { FastifyRequest } from 'fastify';
+import { Refusal } from '../domain/errors.js';
+import { type Authenticated, type Sessions, subjectOf } from '../domain/sessions.js';
+
+/** Node keeps the first of several; two of them are somebody trying what passes. */
+export function authorizationOf(request: FastifyRequest): string | undefined {
+  const { rawHeaders } = request.raw;
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'authorization') count++;
+  if (count > 1) throw new Refusal('invalid_request', { detail: 'headers: Authorization is there more than once' });
+  return request.headers.authorization;
+}
+
+/** Null when there is no bearer token; throws `token_malformed` when there is something in its place. */
+export function bearerOf(request: FastifyRequest): string | null {
+  const header = authorizationOf(request);
+  if (header === undefined || !/^bearer(\s|$)/i.test(header)) return null;
+  const token = /^bearer +([A-Za-z0-9\-._~+/]+=*) *$/i.exec(header)?.[1];
+  if (token === undefined) throw new Refusal('token_malformed');
+  return token;
+}
+
+/** The person behind the request. Throws the codes of a bearer check. */
+export async function authenticate(request: FastifyRequest, sessions: Sessions): Promise<Authenticated> {
+  const bearer = bearerOf(request);
+  if (bearer === null) throw new Refusal('token_missing');
+  const who = await sessions.authenticate(bearer);
+  request.outcome.subject = subjectOf(who.token);
+  return who;
+}

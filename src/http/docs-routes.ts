@@ -1,0 +1,61 @@
+/** /openapi.json, made from the routes; /docs, a page that shows it; /docs/errors, every code in one table. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { type ErrorCode, errorCodes } from '../domain/errors.js';
+import { mappings } from './errors.js';
+import type { App } from './typed.js';
+
+export async function registerDocs(app: App): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Keyturn',
+        version: '1',
+        description:
+          'Users, sessions with rotating refresh tokens, and the keys that sign access tokens. Errors: [by code](/docs/errors).',
+      },
+      tags: [
+        { name: 'account', description: 'A person’s account' },
+        { name: 'session', description: 'One login on one device' },
+        { name: 'oauth', description: 'The standard endpoints' },
+        { name: 'discovery', description: 'What verifiers read' },
+        { name: 'health', description: 'Probes' },
+      ],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          client: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
+        },
+      },
+    },
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+}
+
+const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
+const errorsPage = (): string => {
+  const rows = (Object.keys(errorCodes) as ErrorCode[]).map((code) => {
+    const { status, oauth } = mappings[code];
+    return `<tr id="${code}"><td><code>${code}</code><td>${status}<td><code>${oauth}</code><td>${escapeHtml(errorCodes[code])}`;
+  });
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Keyturn: errors</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}
+td,th{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top}tr:target{background:#ff9}</style>
+<h1>Errors</h1><p>Codes are stable; titles and details may change. <a href="/docs">The API</a></p>
+<table><tr><th>code<th>status<th>at <code>/oauth</code><th>meaning
+${rows.join('\n')}
+</table></html>`;
+};
+
+export function docsRoutes(app: App): void {
+  const hidden = { schema: { hide: true } };
+  let document: string | undefined;
+  app.get('/openapi.json', hidden, (_request, reply) => {
+    document ??= JSON.stringify(app.swagger());
+    return reply.type('application/json; charset=utf-8').send(document);
+  });
+  const page = errorsPage();
+  app.get('/docs/errors', hidden, (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
+}

@@ -1,0 +1,50 @@
+/** /livez: the process answers. /readyz: it can do its work. */
+import { Type } from '@fastify/type-provider-typebox';
+import { Refusal } from '../domain/errors.js';
+import { Closed, refusals } from './schemas.js';
+import type { Services } from './services.js';
+import type { App } from './typed.js';
+
+/** Seconds after which a load balancer may ask again. */
+const RETRY_AFTER_S = 5;
+const Ok = Closed({ status: Type.Literal('ok') });
+
+export function healthRoutes(app: App, { readiness }: Services): void {
+  // Probes are not counted: a load balancer that asks often must not be told that it asks too often.
+  const config = { rateLimit: false as const };
+  app.get(
+    '/livez',
+    {
+      config,
+      schema: {
+        tags: ['health'],
+        summary: 'Whether the process answers',
+        response: { 200: Ok, ...refusals('/livez') },
+      },
+    },
+    async () => ({ status: 'ok' as const }),
+  );
+  app.get(
+    '/readyz',
+    {
+      config,
+      schema: {
+        tags: ['health'],
+        summary: 'Whether the service can do its work',
+        description: 'If not, `missing` lists what it lacks: `database`, `redis`, `signing_key`, `clock`.',
+        response: { 200: Ok, ...refusals('/readyz', 'not_ready') },
+      },
+    },
+    async () => {
+      const missing = await readiness.missing();
+      if (missing.length > 0) {
+        throw new Refusal('not_ready', {
+          retryAfter: RETRY_AFTER_S,
+          detail: `missing: ${missing.join(', ')}`,
+          extra: { missing },
+        });
+      }
+      return { status: 'ok' as const };
+    },
+  );
+}

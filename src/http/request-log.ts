@@ -1,0 +1,60 @@
+/** One structured line a request: who, from where, what came of it. Never a token, a password or a key. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ErrorCode } from '../domain/errors.js';
+import type { Caller, Subject } from '../domain/types.js';
+
+export interface Outcome {
+  /** The code of a refusal, or what a refresh came to. */
+  code: ErrorCode | string | null;
+  subject: Subject;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    outcome: Outcome;
+  }
+}
+
+const MAX_USER_AGENT_LENGTH = 512;
+/** Longer path segments may be a token that somebody put into the address by mistake. */
+const MAX_SEGMENT_LENGTH = 40;
+const MAX_PATH_LENGTH = 200;
+
+export const callerOf = (request: FastifyRequest): Caller => ({
+  ip: request.ip,
+  userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
+  requestId: request.id,
+});
+
+/** The path without its query, and without anything that is long enough to be a secret. */
+const safePath = (url: string): string =>
+  (url.split('?', 1)[0] ?? '')
+    .split('/')
+    .map((segment) => (segment.length > MAX_SEGMENT_LENGTH ? '…' : segment))
+    .join('/')
+    .slice(0, MAX_PATH_LENGTH);
+
+export function registerRequestLog(app: FastifyInstance): void {
+  app.decorateRequest('outcome');
+  app.addHook('onRequest', async (request) => {
+    request.outcome = { code: null, subject: {} };
+  });
+  app.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => {
+    const { code, subject } = request.outcome;
+    request.log.info(
+      {
+        method: request.method,
+        path: request.routeOptions.url ?? safePath(request.url),
+        status: reply.statusCode,
+        ...(code === null ? {} : { code }),
+        ip: request.ip,
+        sub: subject.sub,
+        sid: subject.sid,
+        jti: subject.jti,
+        client_id: subject.clientId,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+      },
+      'request',
+    );
+  });
+}

@@ -1,0 +1,195 @@
+/** /v1/refresh, /v1/logout, /v1/sessions: the life of a session after its login. */
+import { Type } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Refusal } from '../domain/errors.js';
+import type { Guard } from '../domain/limits.js';
+import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
+import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
+import type { SessionId, SessionSummary } from '../domain/types.js';
+import { authenticate, bearerOf } from './bearer.js';
+import { callerOf } from './request-log.js';
+import {
+  bearerRouteCodes,
+  bodyCodes,
+  Closed,
+  NoContent,
+  RefreshToken,
+  refusals,
+  Timestamp,
+  TokenResponse,
+  Uuid,
+} from './schemas.js';
+import type { Services } from './services.js';
+import type { App } from './typed.js';
+
+const bearerSecurity = [{ bearer: [] }];
+
+export const refreshHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Drawn anew for each refresh token and repeated with every retry of it: 1 to 255 visible ASCII characters',
+    }),
+  ),
+});
+
+/** Shared with the token endpoint, which has its own way of saying who asks. */
+export async function refreshAndAnswer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { refresh, guard }: { refresh: Refresh; guard: Guard },
+  refreshToken: string,
+  clientId: string | null,
+): Promise<TokenResponseBody> {
+  const header = request.headers['idempotency-key'];
+  const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
+  const caller = callerOf(request);
+  const result = await guard.token(caller, () => refresh({ refreshToken, idempotencyKey, clientId, caller }));
+  request.outcome.code = result.outcome;
+  request.outcome.subject = result.subject;
+  reply.header('keyturn-refresh-outcome', result.outcome);
+  return result.response;
+}
+
+const Summary = Closed({
+  id: Uuid,
+  client_id: Type.String(),
+  device_name: Type.Union([Type.String(), Type.Null()]),
+  user_agent: Type.Union([Type.String(), Type.Null()]),
+  ip: Type.Union([Type.String(), Type.Null()]),
+  place: Type.Union([Type.String(), Type.Null()]),
+  created_at: Timestamp,
+  last_seen_at: Timestamp,
+  current: Type.Boolean(),
+});
+
+const shown = (session: SessionSummary, current: SessionId) => ({
+  id: session.id,
+  client_id: session.clientId,
+  device_name: session.deviceName,
+  user_agent: session.userAgent,
+  ip: session.ip,
+  place: session.place,
+  created_at: new Date(session.createdAt).toISOString(),
+  last_seen_at: new Date(session.lastSeenAt).toISOString(),
+  current: session.id === current,
+});
+
+export function sessionRoutes(app: App, services: Services): void {
+  const { sessions, guard } = services;
+
+  app.post(
+    '/v1/refresh',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'Exchange a refresh token for the next one and an access token',
+        description: 'A request that is repeated with its Idempotency-Key gets the same answer again.',
+        headers: refreshHeaders,
+        body: Closed({ refresh_token: RefreshToken }),
+        response: {
+          200: {
+            ...TokenResponse,
+            headers: { 'Keyturn-Refresh-Outcome': Type.String({ enum: ['rotated', 'replayed', 'concurrent'] }) },
+          },
+          ...refusals(
+            '/v1/refresh',
+            'invalid_idempotency_key',
+            'idempotency_key_reused',
+            'refresh_superseded',
+            'refresh_token_reused',
+            'invalid_refresh_token',
+            'session_revoked',
+            'session_expired',
+            'account_disabled',
+            'role_required',
+            'too_many_attempts',
+            'signing_key_unavailable',
+            ...bodyCodes,
+          ),
+        },
+      },
+    },
+    async (request, reply) => refreshAndAnswer(request, reply, services, request.body.refresh_token, null),
+  );
+
+  app.post(
+    '/v1/logout',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'End this session',
+        description:
+          'With a bearer token, or with the refresh token in the body; an unknown refresh token is no error.',
+        security: [{ bearer: [] }, {}],
+        body: Type.Union([Closed({ refresh_token: Type.Optional(RefreshToken) }), Type.Null()]),
+        response: { 204: NoContent, ...refusals('/v1/logout', 'too_many_attempts', ...bearerRouteCodes, ...bodyCodes) },
+      },
+    },
+    async (request, reply) => {
+      const refreshToken = request.body?.refresh_token;
+      const bearer = bearerOf(request);
+      if (refreshToken !== undefined && bearer !== null) {
+        throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });
+      }
+      const caller = callerOf(request);
+      if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
+      else await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, caller));
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.get(
+    '/v1/sessions',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'The devices that are logged in, the last seen first',
+        security: bearerSecurity,
+        response: { 200: Closed({ sessions: Type.Array(Summary) }), ...refusals('/v1/sessions', ...bearerRouteCodes) },
+      },
+    },
+    async (request) => {
+      const who = await authenticate(request, sessions);
+      return { sessions: (await sessions.list(who)).map((session) => shown(session, who.sessionId)) };
+    },
+  );
+
+  app.delete(
+    '/v1/sessions/:id',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'End one session',
+        security: bearerSecurity,
+        params: Closed({ id: Uuid }),
+        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes) },
+      },
+    },
+    async (request, reply) => {
+      const who = await authenticate(request, sessions);
+      await sessions.endOne(who, request.params.id as SessionId, callerOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.delete(
+    '/v1/sessions',
+    {
+      schema: {
+        tags: ['session'],
+        summary: 'End all other sessions',
+        security: bearerSecurity,
+        querystring: Closed({
+          include_current: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
+        }),
+        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes) },
+      },
+    },
+    async (request, reply) => {
+      const who = await authenticate(request, sessions);
+      await sessions.endAll(who, request.query.include_current === 'true', callerOf(request));
+      return reply.code(204).send(null);
+    },
+  );
+}

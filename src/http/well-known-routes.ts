@@ -1,0 +1,102 @@
+/** What other services read: the public keys (RFC 7517) and the metadata (RFC 8414). Served from memory. */
+import { createHash } from 'node:crypto';
+import { Type } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { JWKS_MAX_AGE_S } from '../domain/key-ring.js';
+import { refusals } from './schemas.js';
+import type { Services } from './services.js';
+import type { App } from './typed.js';
+
+const CACHE_CONTROL = `public, max-age=${JWKS_MAX_AGE_S}, stale-while-revalidate=60, stale-if-error=3600`;
+
+/** A strong validator: the same bytes have the same tag (RFC 9110 §8.8.3). */
+const etagOf = (body: string): string => `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`;
+
+/** RFC 9110 §13.1.2: a list, or any; compared weakly. */
+const matches = (header: string | undefined, etag: string): boolean =>
+  header?.split(',').some((entry) => ['*', etag].includes(entry.trim().replace(/^W\//, ''))) ?? false;
+
+function cacheable(request: FastifyRequest, reply: FastifyReply, document: unknown): void {
+  const body = JSON.stringify(document);
+  const etag = etagOf(body);
+  reply.header('cache-control', CACHE_CONTROL).header('etag', etag);
+  if (matches(request.headers['if-none-match'], etag)) reply.code(304).send();
+  else
+    reply
+      .type('application/json; charset=utf-8')
+      .serializer((text: string) => text)
+      .send(body);
+}
+
+export const metadataOf = (issuer: string) => ({
+  issuer,
+  token_endpoint: `${issuer}/oauth/token`,
+  jwks_uri: `${issuer}/.well-known/jwks.json`,
+  grant_types_supported: ['refresh_token', 'client_credentials'],
+  // Required by RFC 8414 §2; there is no authorization endpoint.
+  response_types_supported: [],
+  token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post'],
+  service_documentation: `${issuer}/docs`,
+});
+
+const Metadata = Type.Object({
+  issuer: Type.String(),
+  token_endpoint: Type.String(),
+  jwks_uri: Type.String(),
+  grant_types_supported: Type.Array(Type.String()),
+  response_types_supported: Type.Array(Type.String()),
+  token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  service_documentation: Type.String(),
+});
+
+const Jwks = Type.Object({
+  keys: Type.Array(
+    Type.Object(
+      {
+        kty: Type.String(),
+        kid: Type.String({ description: 'RFC 7638 thumbprint' }),
+        alg: Type.String(),
+        use: Type.Literal('sig'),
+      },
+      { additionalProperties: true },
+    ),
+  ),
+});
+
+const NotModified = Type.Null({ description: 'The document is the one that the caller has' });
+
+export function wellKnownRoutes(app: App, { issuer, keys }: Services): void {
+  const jwksPath = '/.well-known/jwks.json';
+  app.get(
+    jwksPath,
+    {
+      schema: {
+        tags: ['discovery'],
+        summary: 'Public keys that verify access tokens (RFC 7517)',
+        response: { 200: Jwks, 304: NotModified, ...refusals(jwksPath) },
+      },
+    },
+    async (request, reply) => {
+      cacheable(request, reply, { keys: keys.published().map((key) => key.publicJwk) });
+      return reply;
+    },
+  );
+
+  const metadata = metadataOf(issuer);
+  for (const path of ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']) {
+    app.get(
+      path,
+      {
+        schema: {
+          tags: ['discovery'],
+          summary: 'Authorization server metadata (RFC 8414)',
+          response: { 200: Metadata, 304: NotModified, ...refusals(path) },
+        },
+      },
+      async (request, reply) => {
+        cacheable(request, reply, metadata);
+        return reply;
+      },
+    );
+  }
+}

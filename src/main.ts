@@ -1,0 +1,106 @@
+/** The life of the process: start, listen, drain on SIGTERM. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Database } from './adapters/postgres/database.js';
+import { migrate } from './adapters/postgres/migrate.js';
+import { systemClock } from './adapters/system/clock.js';
+import { systemRandom } from './adapters/system/random.js';
+import { welcome } from './cli/welcome.js';
+import { compose, openAnnouncements, openDatabase, openKeks } from './compose.js';
+import { type Config, listeningAddress } from './config.js';
+import { Refusal } from './domain/errors.js';
+import { POLL_S } from './domain/key-ring.js';
+import { buildApp } from './http/app.js';
+import { every } from './jobs/every.js';
+
+/** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
+const DATABASE_WAIT_MS = 60_000;
+const DATABASE_RETRY_MS = 500;
+/** Requests in progress get this long to end. Milliseconds; less than the 30 s that orchestrators wait before they kill. */
+const DRAIN_MS = 20_000;
+
+/** Resolves when the service listens; it then runs until a signal ends the process. */
+export async function serve(config: Config, log: Logger): Promise<void> {
+  const { stop } = await start(config, log);
+  let stopping = false;
+  const onSignal = (signal: string) => {
+    // Somebody who asks twice does not want to wait.
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, 'draining');
+    const deadline = setTimeout(() => {
+      log.error({ drain_ms: DRAIN_MS }, 'requests did not end in time; stopping without them');
+      process.exit(1);
+    }, DRAIN_MS);
+    stop().then(
+      () => {
+        clearTimeout(deadline);
+        log.info({}, 'stopped');
+        process.exit(0);
+      },
+      (error) => {
+        log.error({ err: error }, 'could not stop in good order');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+export async function start(config: Config, log: Logger): Promise<{ address: string; stop: () => Promise<void> }> {
+  const startedAt = performance.now();
+  if (config.withoutEffect.length > 0)
+    log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
+  const keks = openKeks(config, log);
+  const database = await openDatabase(config, log);
+  const announcements = openAnnouncements(config, log);
+  const closing: (() => Promise<void> | void)[] = [() => announcements.close?.(), () => database.close()];
+  const stop = async () => {
+    for (const close of closing.splice(0)) await close();
+  };
+  try {
+    await migrateWhenReachable(database, log);
+    const services = compose(config, { database, announcements, keks, clock: systemClock, random: systemRandom });
+    await services.clients.seed();
+    await services.keys.load();
+    for (const problem of services.keys.problems())
+      log.error(problem, 'a signing key cannot be opened: its KEK is missing or another');
+
+    const reload = () => services.keys.load();
+    const failed = (error: unknown) => log.warn({ err: error }, 'could not read the signing keys; trying again');
+    announcements.listen('signing-keys', () => void reload().catch(failed));
+    closing.unshift(every(POLL_S, reload, failed));
+
+    const app = await buildApp(services, {
+      logger: log,
+      trustProxy: config.TRUST_PROXY,
+      corsOrigins: config.CORS_ORIGINS,
+      limitRequests: config.LIMIT_REQUESTS,
+    });
+    closing.unshift(() => app.close());
+    await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'listening' });
+    const address = listeningAddress(config.HOST, config.PORT);
+    log.info({ address, issuer: config.ISSUER, start_ms: Math.round(performance.now() - startedAt) }, 'ready');
+    if (!config.production) process.stderr.write(welcome(address));
+    return { address, stop };
+  } catch (error) {
+    await stop().catch(() => {});
+    throw error;
+  }
+}
+
+async function migrateWhenReachable(database: Database, log: Logger): Promise<void> {
+  for (let waited = 0; ; waited += DATABASE_RETRY_MS) {
+    try {
+      const applied = await migrate(database, sleep);
+      if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
+      return;
+    } catch (error) {
+      const unreachable = error instanceof Refusal && error.code === 'store_unavailable';
+      if (!unreachable || waited >= DATABASE_WAIT_MS) throw error;
+      if (waited === 0) log.warn({ err: error.cause }, 'the database cannot be reached yet; waiting for it');
+      await sleep(DATABASE_RETRY_MS);
+    }
+  }
+}

@@ -1,0 +1,5 @@
+import type { Instant } from '../domain/types.js';
+
+export interface Clock {
+  now(): Instant;
+}

@@ -1,0 +1,12 @@
+/** Key-encryption keys. Several may be present: the newest seals, all open. */
+export interface Kek {
+  id: string;
+  /** 32 bytes. */
+  key: Uint8Array;
+}
+
+export interface KekSource {
+  newest(): Kek;
+  /** Null when the KEK is not there. */
+  find(id: string): Kek | null;
+}

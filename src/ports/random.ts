@@ -1,0 +1,4 @@
+export interface Random {
+  /** Cryptographically secure. */
+  bytes(length: number): Uint8Array;
+}
