@@ -1,0 +1,17 @@
+import { instant } from '../../src/domain/types.js';
+import type { Clock } from '../../src/ports/clock.js';
+
+export interface FakeClock extends Clock {
+  advance(seconds: number): void;
+}
+
+/** Stands still until it is moved. Starts on 1 March 2026, 12:00:00.250 UTC. */
+export function fakeClock(start = Date.UTC(2026, 2, 1, 12, 0, 0, 250)): FakeClock {
+  let now = start;
+  return {
+    now: () => instant(now),
+    advance(seconds) {
+      now += seconds * 1000;
+    },
+  };
+}
