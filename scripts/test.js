@@ -40,6 +40,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skipReasons = new Map();
 
+/** tap's reporters draw for a terminal; elsewhere only what failed is worth printing. */
+function report({ fullname, name, diag }) {
+  process.stdout.write(`FAILED ${fullname} > ${name}\n${JSON.stringify(diag, null, 2)}\n`);
+}
+
 function count(file) {
   return new Promise((resolve, reject) => {
     const parser = new Parser();
@@ -52,8 +57,12 @@ function count(file) {
           counts.skipped++;
           const reason = typeof result.skip === 'string' ? result.skip : result.name;
           skipReasons.set(reason, (skipReasons.get(reason) ?? 0) + 1);
-        } else if (!result.ok) counts.failed++;
-        else if (!summary) counts.passed++;
+        } else if (result.ok) {
+          if (!summary) counts.passed++;
+        } else if (!summary || result.diag) {
+          counts.failed++;
+          if (!process.stdout.isTTY) report(result);
+        }
       });
     };
     listen(parser);
@@ -78,7 +87,7 @@ async function runTap(list, output, env) {
     '--allow-empty-coverage',
     `--jobs=${Math.min(4, availableParallelism())}`,
     `--timeout=${FILE_TIMEOUT_S}`,
-    `--reporter=${process.stdout.isTTY ? 'base' : 'terse'}`,
+    `--reporter=${process.stdout.isTTY ? 'base' : 'silent'}`,
     `--output-file=${output}`,
     ...list,
   ];
