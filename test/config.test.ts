@@ -1,0 +1,112 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { ConfigError, readConfig } from '../src/config.js';
+
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+t.test('an empty environment is a working configuration', async (t) => {
+  t.match(readConfig({}), {
+    HOST: '127.0.0.1',
+    PORT: 3000,
+    ISSUER: 'http://127.0.0.1:3000',
+    DATABASE_URL: null,
+    DATA_DIR: './data',
+    REDIS_URL: null,
+    KEYS_DIR: './keys',
+    SIGNING_ALG: 'RS256',
+    REFRESH_REPLAY_WINDOW: null,
+    REFRESH_REUSE_LEEWAY: 10,
+    LIMIT_FAILURES: 5,
+    LIMIT_BLOCK: 300,
+    LIMIT_REQUESTS: 600,
+    ARGON2_MEMORY_KIB: 19456,
+    ARGON2_TIME_COST: 2,
+    ARGON2_PARALLELISM: 1,
+    production: false,
+    withoutEffect: [],
+  });
+});
+
+t.test('every bad variable is named at once, and no value is shown', async (t) => {
+  const bad = {
+    PORT: '70000',
+    ISSUER: 'not-a-url-s3cret',
+    DATABASE_URL: 'mysql://u:s3cret@h/d',
+    REDIS_URL: 'http://s3cret',
+    SIGNING_ALG: 'HS256',
+    TRUST_PROXY: '10.0.0.0/8, s3cret',
+    CORS_ORIGINS: '*',
+    REFRESH_REUSE_LEEWAY: '10 s',
+    REFRESH_REPLAY_WINDOW: '-1',
+    LIMIT_BLOCK: '4000d',
+    LOG_LEVEL: 'loud',
+    SINGLE_PROCESS: 'yes',
+    ACCESS_TOKEN_HEADER: 'a b',
+    ARGON2_TIME_COST: '0',
+    REVOCATION_FAIL_MODE: 'ajar',
+  };
+  const problems = problemsOf(bad);
+  t.same(problems.map((problem) => problem.split(':')[0]).sort(), Object.keys(bad).sort());
+  t.notMatch(problems.join('\n'), /s3cret/);
+});
+
+t.test('durations are seconds, or a number with a unit', async (t) => {
+  for (const [text, seconds] of [
+    ['0', 0],
+    ['90', 90],
+    ['90s', 90],
+    ['5m', 300],
+    ['2h', 7200],
+    ['3d', 259_200],
+  ] as const) {
+    t.equal(readConfig({ LIMIT_BLOCK: text }).LIMIT_BLOCK, seconds);
+  }
+  for (const text of ['', ' ', 'm', '1w', '1.5h', '1e3', '٣']) {
+    if (text !== '') t.same(problemsOf({ LIMIT_BLOCK: text }).length, 1, text);
+  }
+});
+
+t.test('a secret can come from a file', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'keyturn-config-')), 'url');
+  writeFileSync(file, 'postgres://u:p@h/d\n');
+  t.equal(readConfig({ DATABASE_URL_FILE: file }).DATABASE_URL, 'postgres://u:p@h/d');
+  t.match(problemsOf({ DATABASE_URL_FILE: `${file}.missing` }), ['DATABASE_URL_FILE: cannot be read (ENOENT)']);
+  t.match(problemsOf({ DATABASE_URL_FILE: file, DATABASE_URL: 'postgres://h/d' }), [/both set/]);
+});
+
+t.test('production asks for what a guess would get wrong', async (t) => {
+  const production = { NODE_ENV: 'production' };
+  t.match(problemsOf(production), [/^ISSUER: must be set/]);
+  t.match(problemsOf({ ...production, ISSUER: 'http://auth.example.com' }), [/^ISSUER: must be https/]);
+  const issuer = { ...production, ISSUER: 'https://auth.example.com' };
+  t.same(problemsOf(issuer), []);
+  t.match(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d' }), [/^REDIS_URL/]);
+  t.same(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d', SINGLE_PROCESS: 'true' }), []);
+  t.same(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d', REDIS_URL: 'redis://h' }), []);
+});
+
+t.test('an issuer has one spelling', async (t) => {
+  for (const issuer of ['https://a/', 'https://a?x', 'https://a#x', 'https://u:p@a', 'ftp://a', 'a', 'https://a b']) {
+    t.equal(problemsOf({ ISSUER: issuer }).length, 1, issuer);
+  }
+  t.equal(readConfig({ ISSUER: 'https://a.example/auth' }).ISSUER, 'https://a.example/auth');
+});
+
+t.test('a service that listens everywhere is its own issuer on loopback', async (t) => {
+  t.equal(readConfig({ HOST: '0.0.0.0', PORT: '81' }).ISSUER, 'http://127.0.0.1:81');
+  t.equal(readConfig({ HOST: '::1' }).ISSUER, 'http://[::1]:3000');
+});
+
+t.test('what is set without effect is told', async (t) => {
+  t.same(readConfig({ METRICS_PORT: '9090', PORT: '1' }).withoutEffect, ['METRICS_PORT']);
+});
