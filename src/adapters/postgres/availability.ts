@@ -49,19 +49,46 @@ function sqlState(error: unknown, depth = 0): string | null {
   return sqlState(meta?.driverAdapterError, depth + 1) ?? sqlState(cause, depth + 1);
 }
 
-const isPrismaValidation = (error: unknown) => (error as ErrorLike | null)?.name === 'PrismaClientValidationError';
+/** The server did not answer: refused, reset, not found, timed out. */
+const connectionCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 
+/** pg has no codes for what happens to its own connections, only messages. */
+const connectionMessages =
+  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Cannot use a pool after calling end)/i;
+
+function isConnectionFailure(error: unknown, depth = 0): string | null {
+  if (!(error instanceof Error) || depth > 4) return null;
+  const { code, cause, meta } = error as ErrorLike;
+  if (typeof code === 'string' && (connectionCodes.has(code) || passingPrisma.has(code))) return code;
+  if (connectionMessages.test(error.message)) return 'connection';
+  return isConnectionFailure(meta?.driverAdapterError, depth + 1) ?? isConnectionFailure(cause, depth + 1);
+}
+
+/** Also for what the caller's own code threw between two statements: that is none of ours, and passes unchanged. */
 export function translate(error: unknown): unknown {
   if (error instanceof Refusal || error instanceof DatabaseFault) return error;
   const state = sqlState(error);
   if (state !== null) {
     return passing.some((prefix) => state.startsWith(prefix)) ? unavailable(state) : new DatabaseFault(state);
   }
-  const code = (error as ErrorLike | null)?.code;
-  if (typeof code === 'string' && /^P2\d{3}$/.test(code) && !passingPrisma.has(code)) return new DatabaseFault(code);
-  if (isPrismaValidation(error) || error instanceof TypeError) return new DatabaseFault('invalid_call');
-  // Without a SQLSTATE the server did not answer: refused, reset, timed out, closed.
-  return unavailable(typeof code === 'string' ? code : 'no_answer');
+  const connection = isConnectionFailure(error);
+  if (connection !== null) return unavailable(connection);
+  const { code, name } = (error ?? {}) as ErrorLike;
+  // Prisma's messages show the call with its values.
+  if (typeof name === 'string' && name.startsWith('PrismaClient')) {
+    return new DatabaseFault(typeof code === 'string' ? code : name);
+  }
+  return error;
 }
 
 const unavailable = (reason: string) =>
