@@ -231,13 +231,19 @@ export interface Config extends Omit<Values, 'ISSUER'> {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Throws ConfigError with all problems. */
-export function readConfig(env: Environment = process.env): Config {
+/**
+ * Throws ConfigError with all problems. What production asks for concerns the service: a command that makes the first
+ * KEK, say, runs before all of that is there.
+ */
+export function readConfig(env: Environment = process.env, purpose: 'service' | 'command' = 'service'): Config {
   const problems: string[] = [];
   const entries = Object.entries(variables) as [keyof Variables, Variable<unknown>][];
   const values = Object.fromEntries(entries.map(([name, spec]) => [name, read(name, spec, env, problems)])) as Values;
   const production = values.NODE_ENV === 'production';
-  if (production && problems.length === 0) problems.push(...productionProblems(values));
+  if (production && purpose === 'service') {
+    const named = new Set(problems.map(nameOf));
+    problems.push(...productionProblems(values).filter((problem) => !named.has(nameOf(problem))));
+  }
   if (problems.length > 0) throw new ConfigError(problems);
   const withoutEffect = entries.filter(([name, spec]) => spec.later && env[name]).map(([name]) => name);
   return { ...values, ISSUER: values.ISSUER ?? listeningAddress(values.HOST, values.PORT), production, withoutEffect };
@@ -270,6 +276,9 @@ function read(name: string, spec: Variable<unknown>, env: Environment, problems:
     return null;
   }
 }
+
+/** A problem begins with its variable. */
+const nameOf = (problem: string): string => problem.split(/[: ]/, 1)[0] ?? '';
 
 function productionProblems(values: Values): string[] {
   const problems: string[] = [];

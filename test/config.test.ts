@@ -88,6 +88,8 @@ t.test('production asks for what a guess would get wrong', async (t) => {
   const production = { NODE_ENV: 'production' };
   t.match(problemsOf(production), [/^ISSUER: must be set/]);
   t.match(problemsOf({ ...production, ISSUER: 'http://auth.example.com' }), [/^ISSUER: must be https/]);
+  t.match(problemsOf({ ...production, ISSUER: 'x', PORT: 'y' }), [/^PORT/, /^ISSUER: expected/], 'each is named once');
+  t.equal(readConfig(production, 'command').KEYS_DIR, './keys', 'a command asks for less than the service');
   const issuer = { ...production, ISSUER: 'https://auth.example.com' };
   t.same(problemsOf(issuer), []);
   t.match(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d' }), [/^REDIS_URL/]);

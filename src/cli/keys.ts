@@ -12,11 +12,7 @@ export const keysCommand = (): Command => {
     .option('--json', 'print one JSON document')
     .addHelpText('after', '\nExample:\n  KEYS_DIR=/etc/keyturn/keys keyturn keys new-kek')
     .action(({ json }: { json?: true }) => {
-      const path = makeKek(
-        readConfig({ ...process.env, NODE_ENV: 'development' }).KEYS_DIR,
-        systemClock.now(),
-        systemRandom,
-      );
+      const path = makeKek(readConfig(undefined, 'command').KEYS_DIR, systemClock.now(), systemRandom);
       console.log(json ? JSON.stringify({ path }) : `made ${path}; keep a copy of it with your backups`);
     });
   return keys;

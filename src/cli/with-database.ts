@@ -10,7 +10,7 @@ const quiet = { info() {}, warn() {} };
 export async function withDatabase(
   work: (opened: { config: Config; database: Database; migrated: string[] }) => Promise<void>,
 ): Promise<void> {
-  const config = readConfig();
+  const config = readConfig(undefined, 'command');
   const database = await openDatabase(config, quiet);
   try {
     await work({ config, database, migrated: await migrate(database, sleep) });

@@ -67,17 +67,28 @@ interface View {
 export function createKeyRing(parts: KeyRingParts): KeyRing {
   const { store, keks, signer, announcements, clock, alg } = parts;
   let view: View | null = null;
-  let loading: Promise<void> | null = null;
+  let running: Promise<void> | null = null;
+  let next: Promise<void> | null = null;
   let lookedAt = Number.NEGATIVE_INFINITY;
   // A private key is opened once, not at every poll.
   const opened = new Map<string, SigningKeyHandle>();
 
-  const load = (): Promise<void> => {
-    loading ??= read().finally(() => {
-      loading = null;
-    });
-    return loading;
-  };
+  /** Sees what was there when it was called: a read that had begun by then may have missed it, so one more follows. */
+  function load(): Promise<void> {
+    if (running === null) {
+      running = read().finally(() => {
+        running = null;
+      });
+      return running;
+    }
+    next ??= running
+      .catch(() => {})
+      .then(() => {
+        next = null;
+        return load();
+      });
+    return next;
+  }
 
   async function read(): Promise<void> {
     const readAt = clock.now();
@@ -86,17 +97,18 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       await makeFirstKey();
       rows = await store.published();
     }
-    const next: View = { readAt, published: new Map(), signing: null, problems: [] };
+    const fresh: View = { readAt, published: new Map(), signing: null, problems: [] };
     for (const row of rows) {
-      next.published.set(row.kid, { kid: row.kid, alg: row.alg, publicJwk: row.publicJwk });
+      fresh.published.set(row.kid, { kid: row.kid, alg: row.alg, publicJwk: row.publicJwk });
       const handle = open(row);
-      if (handle === null && row.state !== 'retiring') next.problems.push({ kid: row.kid, kekId: row.kekId });
+      if (handle === null && row.state !== 'retiring') fresh.problems.push({ kid: row.kid, kekId: row.kekId });
       // With several algorithms published, the configured one signs; until it has a key, the one that there is.
-      const preferred = next.signing === null || row.alg === alg;
-      if (row.state === 'active' && handle !== null && preferred) next.signing = { kid: row.kid, alg: row.alg, handle };
+      const preferred = fresh.signing === null || row.alg === alg;
+      if (row.state === 'active' && handle !== null && preferred)
+        fresh.signing = { kid: row.kid, alg: row.alg, handle };
     }
-    for (const kid of opened.keys()) if (!next.published.has(kid)) opened.delete(kid);
-    view = next;
+    for (const kid of opened.keys()) if (!fresh.published.has(kid)) opened.delete(kid);
+    view = fresh;
   }
 
   function open(row: SigningKeyRow): SigningKeyHandle | null {

@@ -1,5 +1,6 @@
 /** One structured line a request: who, from where, what came of it. Never a token, a password or a key. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import ipaddr from 'ipaddr.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Caller, Subject } from '../domain/types.js';
 
@@ -20,8 +21,11 @@ const MAX_USER_AGENT_LENGTH = 512;
 const MAX_SEGMENT_LENGTH = 40;
 const MAX_PATH_LENGTH = 200;
 
+/** What a proxy passes on may be anything; only an address is taken for one. */
+const addressOf = (request: FastifyRequest): string | null => (ipaddr.isValid(request.ip) ? request.ip : null);
+
 export const callerOf = (request: FastifyRequest): Caller => ({
-  ip: request.ip,
+  ip: addressOf(request),
   userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
   requestId: request.id,
 });
@@ -47,7 +51,7 @@ export function registerRequestLog(app: FastifyInstance): void {
         path: request.routeOptions.url ?? safePath(request.url),
         status: reply.statusCode,
         ...(code === null ? {} : { code }),
-        ip: request.ip,
+        ip: addressOf(request),
         sub: subject.sub,
         sid: subject.sid,
         jti: subject.jti,

@@ -1,7 +1,7 @@
 /** audit_events: one INSERT, alone or inside the statement or transaction of the change it tells of. */
 import type { AuditEvent } from '../../domain/types.js';
 import type { AuditLog } from '../../ports/audit-log.js';
-import type { Database } from './database.js';
+import type { Database, Sql, Statement } from './database.js';
 
 /** For Prisma, and for the hand-written statements below. */
 export const auditRow = (event: AuditEvent) => ({
@@ -34,10 +34,13 @@ export function auditValues(event: AuditEvent): unknown[] {
   return [at, event.event, outcome, actor, userId, sessionId, clientId, jti, ip, userAgent, requestId, details];
 }
 
-const append = { name: 'audit_append', text: auditInsert(1) };
+const append: Statement = { name: 'audit_append', text: auditInsert(1) };
+
+/** For transactions of several statements. */
+export async function appendAudit(sql: Sql, event: AuditEvent): Promise<void> {
+  await sql.query(append, auditValues(event));
+}
 
 export const createAuditLog = (database: Database): AuditLog => ({
-  async append(event) {
-    await database.query(append, auditValues(event));
-  },
+  append: (event) => appendAudit(database, event),
 });

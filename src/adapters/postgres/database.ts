@@ -19,7 +19,10 @@ export interface Database extends Sql {
   orm<T>(work: (prisma: PrismaClient) => Promise<T>): Promise<T>;
   /** Rolled back when `work` rejects. Nothing slow belongs in here. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
-  /** Runs `work` on one connection; `script` takes several statements at once, without parameters. */
+  /**
+   * Runs `work` on a connection of its own, without time limits: for migrations. `script` takes several statements at
+   * once, without parameters.
+   */
   session<T>(work: (sql: Sql & { script(text: string): Promise<void> }) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -39,17 +42,20 @@ const STATEMENT_TIMEOUT_MS = 5_000;
 const ANSWER_TIMEOUT_MS = 7_000;
 
 export function connectPostgres({ url, max, onIdleError }: PoolSettings): Database {
-  const pool = new pg.Pool({
+  const connection = {
     connectionString: url,
-    max,
     application_name: 'keyturn',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    // Prisma's adapter reads instants as if they were in UTC, whatever the server's zone.
+    options: '-c timezone=UTC',
+  };
+  const pool = new pg.Pool({
+    ...connection,
+    max,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,
     idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     keepAlive: true,
-    // Prisma's adapter reads instants as if they were in UTC, whatever the server's zone.
-    options: '-c timezone=UTC',
   });
   pool.on('error', onIdleError);
   const prisma = new PrismaClient({
@@ -57,7 +63,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
     errorFormat: 'minimal',
   });
 
-  const sqlOf = (client: pg.Pool | pg.PoolClient): Sql => ({
+  const sqlOf = (client: pg.Pool | pg.ClientBase): Sql => ({
     query: async <Row>({ name, text }: Statement, values: readonly unknown[]) =>
       (await client.query({ name, text, values: [...values] })).rows as Row[],
   });
@@ -86,15 +92,21 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
         await client.query('COMMIT');
         return result;
       }),
-    session: (work) =>
-      withClient((client) =>
-        work({
+    async session(work) {
+      const client = new pg.Client({ ...connection, keepAlive: true });
+      client.on('error', onIdleError);
+      await client.connect();
+      try {
+        return await work({
           ...sqlOf(client),
           script: async (text) => {
             await client.query(text);
           },
-        }),
-      ),
+        });
+      } finally {
+        await client.end();
+      }
+    },
     async close() {
       await prisma.$disconnect();
       await pool.end();

@@ -10,7 +10,7 @@ import {
   type UserId,
 } from '../../domain/types.js';
 import type { SessionStore } from '../../ports/session-store.js';
-import { auditInsert, auditValues } from './audit.js';
+import { appendAudit, auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
 
 const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
@@ -86,8 +86,6 @@ export const endAllSessions: Statement = {
   text: `UPDATE sessions SET revoked_at = $3, revoke_reason = $4
     WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id`,
 };
-
-const audit: Statement = { name: 'audit_append', text: auditInsert(1) };
 
 interface Row {
   id: SessionId;
@@ -220,7 +218,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
   async endAll(userId, except, reason, event) {
     return database.transaction(async (sql) => {
       const ended = await sql.query(endAllSessions, [userId, except, new Date(event.at), reason]);
-      await sql.query(audit, auditValues({ ...event, details: { ended: ended.length } }));
+      await appendAudit(sql, { ...event, details: { ended: ended.length } });
       return ended.length;
     });
   },

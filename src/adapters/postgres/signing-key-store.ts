@@ -1,7 +1,7 @@
 import type { JWK } from 'jose';
 import { type Instant, instant, type SigningAlg } from '../../domain/types.js';
 import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../../ports/signing-key-store.js';
-import { auditInsert, auditValues } from './audit.js';
+import { appendAudit } from './audit.js';
 import type { Database, Statement } from './database.js';
 import type { SigningKey as Row } from './generated/client.js';
 
@@ -16,7 +16,6 @@ const insert: Statement = {
       (kid, alg, state, public_jwk, sealed_private, kek_id, created_at, published_at, activated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 };
-const audit: Statement = { name: 'audit_append', text: auditInsert(1) };
 
 const at = (date: Date): Instant => instant(date.getTime());
 
@@ -58,7 +57,7 @@ export const createSigningKeyStore = (database: Database): SigningKeyStore => ({
         new Date(key.publishedAt),
         key.activatedAt && new Date(key.activatedAt),
       ]);
-      await sql.query(audit, auditValues(event));
+      await appendAudit(sql, event);
       return true;
     });
   },

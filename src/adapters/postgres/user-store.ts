@@ -1,6 +1,6 @@
 import { instant, type User, type UserId } from '../../domain/types.js';
 import type { UserStore } from '../../ports/user-store.js';
-import { auditInsert, auditRow, auditValues } from './audit.js';
+import { appendAudit, auditRow } from './audit.js';
 import { isUniqueViolation } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
@@ -11,7 +11,6 @@ const setPassword: Statement = {
   text: `UPDATE users SET password_hash = $2, password_changed_at = $3
     WHERE id = $1 AND password_changed_at = $4 AND disabled_at IS NULL RETURNING id`,
 };
-const audit: Statement = { name: 'audit_append', text: auditInsert(1) };
 
 const toDomain = (row: Row): User => ({
   id: row.id as UserId,
@@ -67,7 +66,7 @@ export const createUserStore = (database: Database): UserStore => ({
       if ((await sql.query(setPassword, values)).length === 0) return false;
       // A statement of its own: it sees the sessions of logins that held the user's row until this one got it.
       const ended = await sql.query(endAllSessions, [userId, keep, at, 'password_changed']);
-      await sql.query(audit, auditValues({ ...event, details: { ended: ended.length } }));
+      await appendAudit(sql, { ...event, details: { ended: ended.length } });
       return true;
     });
   },
