@@ -61,6 +61,19 @@ async function serve(t: Test): Promise<string> {
   throw new Error('the service does not start');
 }
 
+const KEY = 'drawn-once-and-sent-twice';
+
+async function refreshWith(address: string, { refresh_token }: { refresh_token: string }) {
+  const response = await fetch(`${address}/v1/refresh`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'idempotency-key': KEY },
+    body: JSON.stringify({ refresh_token }),
+  });
+  const tokens = await response.json();
+  noteSecretsOf(tokens);
+  return { outcome: response.headers.get('keyturn-refresh-outcome'), tokens };
+}
+
 t.test('the two commands are on a line each', async (t) => {
   t.same(shell.slice(0, 2), ['npm ci && npm start', 'npm ci && npm test']);
 });
@@ -73,7 +86,7 @@ t.test('the lines to paste are those that the service prints', async (t) => {
 t.test('the lines to paste register, log in and refresh', async (t) => {
   const address = await serve(t);
   const [register, login, refresh] = (shell[2] ?? '').replaceAll(ADDRESS, address).split('\n');
-  noteSecret(PASSWORD);
+  noteSecret(PASSWORD, KEY);
   // curl ends no line.
   const script = [register, 'echo', login, refresh].join('\n');
   const { stdout } = await promisify(execFile)('bash', ['-euc', script], { env: { PATH: process.env.PATH } });
@@ -86,6 +99,12 @@ t.test('the lines to paste register, log in and refresh', async (t) => {
   }
   t.equal(second.session_id, first.session_id);
   t.not(second.refresh_token, first.refresh_token);
+
+  const twice = await Promise.all([refreshWith(address, second), refreshWith(address, second)]);
+  t.same(twice.map(({ outcome }) => outcome).sort(), ['replayed', 'rotated'], 'as in the diagram');
+  for (const name of ['access_token', 'refresh_token']) {
+    t.equal(twice[0]?.tokens[name], twice[1]?.tokens[name], `both get the same ${name}`);
+  }
 });
 
 t.test('the snippets are taken from the examples', async (t) => {
