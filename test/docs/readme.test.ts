@@ -69,7 +69,7 @@ async function refreshWith(address: string, { refresh_token }: { refresh_token: 
     headers: { 'content-type': 'application/json', 'idempotency-key': KEY },
     body: JSON.stringify({ refresh_token }),
   });
-  const tokens = await response.json();
+  const tokens = (await response.json()) as Record<string, unknown>;
   noteSecretsOf(tokens);
   return { outcome: response.headers.get('keyturn-refresh-outcome'), tokens };
 }
