@@ -47,16 +47,15 @@ export function build() {
   });
   // Into a folder of its own, then swapped, so that a build that fails or is interrupted leaves the last good one.
   const fresh = join(root, `dist.${process.pid}`);
-  rmSync(fresh, { recursive: true, force: true });
-  try {
-    run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
-    mkdirSync(fresh, { recursive: true });
-    writeFileSync(join(fresh, '.built'), '');
-    rmSync(dist, { recursive: true, force: true });
-    renameSync(fresh, dist);
-  } finally {
-    rmSync(fresh, { recursive: true, force: true });
-  }
+  const discard = () => rmSync(fresh, { recursive: true, force: true });
+  discard();
+  // Not `finally`: a step that fails ends the process, which runs no more of this function.
+  process.once('exit', discard);
+  run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
+  mkdirSync(fresh, { recursive: true });
+  writeFileSync(join(fresh, '.built'), '');
+  rmSync(dist, { recursive: true, force: true });
+  renameSync(fresh, dist);
 }
 
 export function ensureBuilt() {

@@ -19,6 +19,8 @@ interface Variable<T> {
   meaning: string;
   /** As text, for the documentation; the value when the variable is unset is what `parse` makes of it, or null. */
   default: string | null;
+  /** Where the default depends on the machine: what the documentation says of it. */
+  defaultMeaning?: string;
   /** Throws a string that says what is expected; never the value. */
   parse: (text: string) => T;
   secret?: true;
@@ -206,6 +208,7 @@ export const variables = {
   ARGON2_CONCURRENCY: variable({
     meaning: 'Password hashes computed at one time',
     default: String(defaultHashConcurrency),
+    defaultMeaning: '2; 1 where there is one core',
     parse: integer(1, 1024),
   }),
   ARGON2_QUEUE: variable({
@@ -245,7 +248,9 @@ export function readConfig(env: Environment = process.env, purpose: 'service' | 
     problems.push(...productionProblems(values).filter((problem) => !named.has(nameOf(problem))));
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  const withoutEffect = entries.filter(([name, spec]) => spec.later && env[name]).map(([name]) => name);
+  const withoutEffect = entries
+    .filter(([name, spec]) => spec.later && (env[name] || env[`${name}_FILE`]))
+    .map(([name]) => name);
   return { ...values, ISSUER: values.ISSUER ?? listeningAddress(values.HOST, values.PORT), production, withoutEffect };
 }
 

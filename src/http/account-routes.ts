@@ -37,6 +37,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
     {
       schema: {
         tags: ['account'],
+        operationId: 'register',
         summary: 'Register',
         body: Closed({ email: Email, password: Password }),
         response: { 201: User, ...refusals('/v1/users', 'email_taken', 'password_rejected', ...bodyCodes) },
@@ -55,6 +56,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
     {
       schema: {
         tags: ['session'],
+        operationId: 'login',
         summary: 'Log in: begins a session on this device',
         body: Closed({
           email: Email,
@@ -103,6 +105,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
     {
       schema: {
         tags: ['account'],
+        operationId: 'getMe',
         summary: 'Who the token belongs to',
         security: bearerSecurity,
         response: { 200: User, ...refusals('/v1/me', ...bearerRouteCodes) },
@@ -121,6 +124,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
     {
       schema: {
         tags: ['account'],
+        operationId: 'changePassword',
         summary: 'Change the password: all other sessions end',
         security: bearerSecurity,
         body: Closed({ current_password: Password, new_password: Password }),

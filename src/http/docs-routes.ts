@@ -2,34 +2,12 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { type ErrorCode, errorCodes } from '../domain/errors.js';
-import { mappings } from './errors.js';
+import { exceptions, mappings } from './errors.js';
+import { openapiOptions } from './openapi.js';
 import type { App } from './typed.js';
 
 export async function registerDocs(app: App): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Keyturn',
-        version: '1',
-        description:
-          'Users, sessions with rotating refresh tokens, and the keys that sign access tokens. Errors: [by code](/docs/errors).',
-      },
-      tags: [
-        { name: 'account', description: 'A person’s account' },
-        { name: 'session', description: 'One login on one device' },
-        { name: 'oauth', description: 'The standard endpoints' },
-        { name: 'discovery', description: 'What verifiers read' },
-        { name: 'health', description: 'Probes' },
-      ],
-      components: {
-        securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
-          client: { type: 'http', scheme: 'basic', description: 'client_id and client_secret' },
-        },
-      },
-    },
-  });
+  await app.register(swagger, openapiOptions);
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
 }
 
@@ -38,7 +16,10 @@ const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<
 const errorsPage = (): string => {
   const rows = (Object.keys(errorCodes) as ErrorCode[]).map((code) => {
     const { status, oauth } = mappings[code];
-    return `<tr id="${code}"><td><code>${code}</code><td>${status}<td><code>${oauth}</code><td>${escapeHtml(errorCodes[code])}`;
+    const elsewhere = Object.entries(exceptions).flatMap(([path, codes]) =>
+      codes[code] === undefined ? [] : [`; ${codes[code]} at <code>${path}</code>`],
+    );
+    return `<tr id="${code}"><td><code>${code}</code><td>${status}${elsewhere.join('')}<td><code>${oauth}</code><td>${escapeHtml(errorCodes[code])}`;
   });
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Keyturn: errors</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}

@@ -64,7 +64,9 @@ export const mappings: Record<ErrorCode, Mapping> = {
 };
 
 /** Whoever gave the right password has authenticated, and may not come in: 403, where a refresh gets 401. */
-const exceptions: Record<string, Partial<Record<ErrorCode, number>>> = { '/v1/login': { account_disabled: 403 } };
+export const exceptions: Record<string, Partial<Record<ErrorCode, number>>> = {
+  '/v1/login': { account_disabled: 403 },
+};
 
 export const statusAt = (path: string, code: ErrorCode): number => exceptions[path]?.[code] ?? mappings[code].status;
 

@@ -7,7 +7,7 @@ import type { App } from './typed.js';
 
 /** Seconds after which a load balancer may ask again. */
 const RETRY_AFTER_S = 5;
-const Ok = Closed({ status: Type.Literal('ok') });
+const Ok = Closed({ status: Type.Literal('ok') }, { description: 'Yes' });
 
 export function healthRoutes(app: App, { readiness }: Services): void {
   // Probes are not counted: a load balancer that asks often must not be told that it asks too often.
@@ -18,6 +18,7 @@ export function healthRoutes(app: App, { readiness }: Services): void {
       config,
       schema: {
         tags: ['health'],
+        operationId: 'livez',
         summary: 'Whether the process answers',
         response: { 200: Ok, ...refusals('/livez') },
       },
@@ -30,6 +31,7 @@ export function healthRoutes(app: App, { readiness }: Services): void {
       config,
       schema: {
         tags: ['health'],
+        operationId: 'readyz',
         summary: 'Whether the service can do its work',
         description: 'If not, `missing` lists what it lacks: `database`, `redis`, `signing_key`, `clock`.',
         response: { 200: Ok, ...refusals('/readyz', 'not_ready') },

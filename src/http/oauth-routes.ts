@@ -8,7 +8,7 @@ import { acceptForms, formDecode } from './bodies.js';
 import { callerOf } from './request-log.js';
 import { Audience, bodyCodes, ClientId, oauthRefusals, RefreshToken, Scope, TokenResponse } from './schemas.js';
 import type { Services } from './services.js';
-import { refreshAndAnswer, refreshHeaders } from './session-routes.js';
+import { refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
 import type { App } from './typed.js';
 
 const Form = Type.Object(
@@ -78,31 +78,45 @@ export function oauthRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['oauth'],
+        operationId: 'token',
         summary: 'Token endpoint (RFC 6749)',
+        description:
+          '`grant_type=refresh_token` is the refresh of `/v1/refresh`. `grant_type=client_credentials` is for confidential clients, with HTTP Basic or with client_id and client_secret in the form.',
         consumes: ['application/x-www-form-urlencoded'],
         security: [{ client: [] }, {}],
         headers: refreshHeaders,
         body: Form,
         response: {
-          200: Type.Object(
-            {
-              access_token: Type.String(),
-              token_type: Type.Literal('Bearer'),
-              expires_in: Type.Integer({ description: 'Seconds' }),
-              scope: Type.String(),
-              refresh_token: Type.Optional(TokenResponse.properties.refresh_token),
-              refresh_token_expires_in: Type.Optional(TokenResponse.properties.refresh_token_expires_in),
-              session_id: Type.Optional(TokenResponse.properties.session_id),
-            },
-            { additionalProperties: false },
-          ),
+          200: {
+            ...Type.Object(
+              {
+                access_token: Type.String(),
+                token_type: Type.Literal('Bearer'),
+                expires_in: Type.Integer({ description: 'Seconds' }),
+                scope: Type.String(),
+                refresh_token: Type.Optional(TokenResponse.properties.refresh_token),
+                refresh_token_expires_in: Type.Optional(TokenResponse.properties.refresh_token_expires_in),
+                session_id: Type.Optional(TokenResponse.properties.session_id),
+              },
+              { additionalProperties: false, title: 'OAuthTokenResponse', description: 'RFC 6749 §5.1' },
+            ),
+            headers: refreshOutcome,
+          },
           ...oauthRefusals(
             'invalid_client',
             'unsupported_grant_type',
             'grant_not_allowed',
             'audience_not_allowed',
             'scope_not_allowed',
+            'invalid_idempotency_key',
+            'idempotency_key_reused',
             'invalid_refresh_token',
+            'refresh_token_reused',
+            'refresh_superseded',
+            'session_revoked',
+            'session_expired',
+            'account_disabled',
+            'role_required',
             'too_many_attempts',
             'signing_key_unavailable',
             ...bodyCodes,

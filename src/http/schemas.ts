@@ -28,7 +28,7 @@ export const RefreshToken = Type.String({
   minLength: 1,
   maxLength: 1024,
   pattern: '^[\\x21-\\x7e]*$',
-  description: '`ktr_…`',
+  description: 'The one of the latest answer: `ktr_…`',
 });
 export const Scope = Type.String({
   maxLength: 1024,
@@ -48,7 +48,7 @@ export const TokenResponse = Closed(
     session_id: Uuid,
     scope: Type.String(),
   },
-  { title: 'TokenResponse' },
+  { title: 'TokenResponse', description: 'The tokens of the session' },
 );
 
 export const User = Closed(
@@ -58,7 +58,7 @@ export const User = Closed(
     email_verified: Type.Boolean(),
     created_at: Timestamp,
   },
-  { title: 'User' },
+  { title: 'User', description: 'The account' },
 );
 
 export const Problem = Type.Object(
@@ -69,6 +69,10 @@ export const Problem = Type.Object(
     detail: Type.String({ description: 'For the reader; may change' }),
     code: Type.String({ description: 'Stable' }),
     request_id: Type.String(),
+    reasons: Type.Optional(
+      Type.Array(Type.String(), { description: 'Of `password_rejected`: why the password is not acceptable' }),
+    ),
+    missing: Type.Optional(Type.Array(Type.String(), { description: 'Of `not_ready`: what the service lacks' })),
   },
   { title: 'Problem', description: 'RFC 9457' },
 );
@@ -92,23 +96,51 @@ const withStore: ErrorCode[] = ['store_unavailable'];
 export const bodyCodes = [...withBody, ...withStore];
 export const bearerRouteCodes: ErrorCode[] = [...bearerCodes, 'session_required', ...withStore];
 
-const describe = (codes: ErrorCode[]) => codes.map((code) => `\`${code}\`: ${errorCodes[code]}`).join('\n\n');
+type Describe = (codes: ErrorCode[]) => string;
+const byCode: Describe = (codes) => codes.map((code) => `\`${code}\`: ${errorCodes[code]}`).join('\n\n');
+
+/** The token endpoint answers with the errors of RFC 6749, several codes to one of them. */
+const byOauthError: Describe = (codes) =>
+  [...new Set(codes.map((code) => mappings[code].oauth))]
+    .map((error) => {
+      const meanings = codes.filter((code) => mappings[code].oauth === error).map((code) => errorCodes[code]);
+      return `\`${error}\`: ${meanings.join('. ')}`;
+    })
+    .join('\n\n');
 
 /** The refusals of a route, by status, for the OpenAPI document: the codes it names and those of every route. */
 export function refusals(path: string, ...codes: ErrorCode[]): Record<number, TSchema> {
-  return byStatus(codes, (code) => statusAt(path, code), 'application/problem+json', Problem);
+  return byStatus(codes, (code) => statusAt(path, code), byCode, 'application/problem+json', Problem);
 }
 
 export function oauthRefusals(...codes: ErrorCode[]): Record<number, TSchema> {
-  return byStatus(codes, (code) => mappings[code].oauthStatus ?? mappings[code].status, 'application/json', OauthError);
+  const statusOf = (code: ErrorCode) => mappings[code].oauthStatus ?? mappings[code].status;
+  return byStatus(codes, statusOf, byOauthError, 'application/json', OauthError);
 }
 
-function byStatus(codes: ErrorCode[], statusOf: (code: ErrorCode) => number, type: string, schema: TSchema) {
+const retryAfter = { 'Retry-After': Type.Integer({ description: 'Seconds' }) };
+const headersOf: Record<number, object> = {
+  401: { 'WWW-Authenticate': Type.String({ description: 'RFC 9110 §11.6.1, RFC 6750 §3' }) },
+  429: retryAfter,
+  503: retryAfter,
+};
+
+function byStatus(
+  codes: ErrorCode[],
+  statusOf: (code: ErrorCode) => number,
+  describe: Describe,
+  type: string,
+  schema: TSchema,
+) {
   const grouped = new Map<number, ErrorCode[]>();
   for (const code of new Set([...codes, ...always])) {
     grouped.set(statusOf(code), [...(grouped.get(statusOf(code)) ?? []), code]);
   }
   return Object.fromEntries(
-    [...grouped].map(([status, list]) => [status, { description: describe(list), content: { [type]: { schema } } }]),
+    [...grouped].map(([status, list]) => {
+      const headers = headersOf[status];
+      const response = { description: describe(list), content: { [type]: { schema } } };
+      return [status, headers === undefined ? response : { ...response, headers }];
+    }),
   ) as unknown as Record<number, TSchema>;
 }

@@ -25,13 +25,21 @@ import type { App } from './typed.js';
 const bearerSecurity = [{ bearer: [] }];
 
 export const refreshHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
+  'Idempotency-Key': Type.Optional(
     Type.String({
       description:
         'Drawn anew for each refresh token and repeated with every retry of it: 1 to 255 visible ASCII characters',
     }),
   ),
 });
+
+/** Of a response, for the OpenAPI document. */
+export const refreshOutcome = {
+  'Keyturn-Refresh-Outcome': Type.String({
+    enum: ['rotated', 'replayed', 'concurrent'],
+    description: 'Whether this request rotated the token, repeated one that did, or came at the same time as one',
+  }),
+};
 
 /** Shared with the token endpoint, which has its own way of saying who asks. */
 export async function refreshAndAnswer(
@@ -51,17 +59,20 @@ export async function refreshAndAnswer(
   return result.response;
 }
 
-const Summary = Closed({
-  id: Uuid,
-  client_id: Type.String(),
-  device_name: Type.Union([Type.String(), Type.Null()]),
-  user_agent: Type.Union([Type.String(), Type.Null()]),
-  ip: Type.Union([Type.String(), Type.Null()]),
-  place: Type.Union([Type.String(), Type.Null()]),
-  created_at: Timestamp,
-  last_seen_at: Timestamp,
-  current: Type.Boolean(),
-});
+const Summary = Closed(
+  {
+    id: Uuid,
+    client_id: Type.String(),
+    device_name: Type.Union([Type.String(), Type.Null()]),
+    user_agent: Type.Union([Type.String(), Type.Null()]),
+    ip: Type.Union([Type.String(), Type.Null()]),
+    place: Type.Union([Type.String(), Type.Null()]),
+    created_at: Timestamp,
+    last_seen_at: Timestamp,
+    current: Type.Boolean({ description: 'Whether it is the session of the token' }),
+  },
+  { title: 'Session' },
+);
 
 const shown = (session: SessionSummary, current: SessionId) => ({
   id: session.id,
@@ -83,15 +94,13 @@ export function sessionRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['session'],
+        operationId: 'refresh',
         summary: 'Exchange a refresh token for the next one and an access token',
         description: 'A request that is repeated with its Idempotency-Key gets the same answer again.',
         headers: refreshHeaders,
         body: Closed({ refresh_token: RefreshToken }),
         response: {
-          200: {
-            ...TokenResponse,
-            headers: { 'Keyturn-Refresh-Outcome': Type.String({ enum: ['rotated', 'replayed', 'concurrent'] }) },
-          },
+          200: { ...TokenResponse, headers: refreshOutcome },
           ...refusals(
             '/v1/refresh',
             'invalid_idempotency_key',
@@ -118,6 +127,7 @@ export function sessionRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['session'],
+        operationId: 'logout',
         summary: 'End this session',
         description:
           'With a bearer token, or with the refresh token in the body; an unknown refresh token is no error.',
@@ -144,9 +154,13 @@ export function sessionRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['session'],
+        operationId: 'listSessions',
         summary: 'The devices that are logged in, the last seen first',
         security: bearerSecurity,
-        response: { 200: Closed({ sessions: Type.Array(Summary) }), ...refusals('/v1/sessions', ...bearerRouteCodes) },
+        response: {
+          200: Closed({ sessions: Type.Array(Summary) }, { description: 'The live sessions of the account' }),
+          ...refusals('/v1/sessions', ...bearerRouteCodes),
+        },
       },
     },
     async (request) => {
@@ -160,6 +174,7 @@ export function sessionRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['session'],
+        operationId: 'endSession',
         summary: 'End one session',
         security: bearerSecurity,
         params: Closed({ id: Uuid }),
@@ -178,10 +193,13 @@ export function sessionRoutes(app: App, services: Services): void {
     {
       schema: {
         tags: ['session'],
+        operationId: 'endSessions',
         summary: 'End all other sessions',
         security: bearerSecurity,
         querystring: Closed({
-          include_current: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
+          include_current: Type.Optional(
+            Type.String({ enum: ['true', 'false'], description: '`true`: this session ends too' }),
+          ),
         }),
         response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes) },
       },

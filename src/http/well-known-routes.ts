@@ -39,29 +39,35 @@ export const metadataOf = (issuer: string) => ({
   service_documentation: `${issuer}/docs`,
 });
 
-const Metadata = Type.Object({
-  issuer: Type.String(),
-  token_endpoint: Type.String(),
-  jwks_uri: Type.String(),
-  grant_types_supported: Type.Array(Type.String()),
-  response_types_supported: Type.Array(Type.String()),
-  token_endpoint_auth_methods_supported: Type.Array(Type.String()),
-  service_documentation: Type.String(),
-});
+const Metadata = Type.Object(
+  {
+    issuer: Type.String(),
+    token_endpoint: Type.String(),
+    jwks_uri: Type.String(),
+    grant_types_supported: Type.Array(Type.String()),
+    response_types_supported: Type.Array(Type.String()),
+    token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+    service_documentation: Type.String(),
+  },
+  { title: 'Metadata', description: 'RFC 8414 §2' },
+);
 
-const Jwks = Type.Object({
-  keys: Type.Array(
-    Type.Object(
-      {
-        kty: Type.String(),
-        kid: Type.String({ description: 'RFC 7638 thumbprint' }),
-        alg: Type.String(),
-        use: Type.Literal('sig'),
-      },
-      { additionalProperties: true },
+const Jwks = Type.Object(
+  {
+    keys: Type.Array(
+      Type.Object(
+        {
+          kty: Type.String(),
+          kid: Type.String({ description: 'RFC 7638 thumbprint' }),
+          alg: Type.String(),
+          use: Type.Literal('sig'),
+        },
+        { additionalProperties: true },
+      ),
     ),
-  ),
-});
+  },
+  { title: 'Jwks', description: 'RFC 7517' },
+);
 
 const NotModified = Type.Null({ description: 'The document is the one that the caller has' });
 
@@ -72,6 +78,7 @@ export function wellKnownRoutes(app: App, { issuer, keys }: Services): void {
     {
       schema: {
         tags: ['discovery'],
+        operationId: 'getJwks',
         summary: 'Public keys that verify access tokens (RFC 7517)',
         response: { 200: Jwks, 304: NotModified, ...refusals(jwksPath) },
       },
@@ -83,12 +90,16 @@ export function wellKnownRoutes(app: App, { issuer, keys }: Services): void {
   );
 
   const metadata = metadataOf(issuer);
-  for (const path of ['/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']) {
+  for (const [path, operationId] of [
+    ['/.well-known/oauth-authorization-server', 'getMetadata'],
+    ['/.well-known/openid-configuration', 'getOpenidConfiguration'],
+  ] as const) {
     app.get(
       path,
       {
         schema: {
           tags: ['discovery'],
+          operationId,
           summary: 'Authorization server metadata (RFC 8414)',
           response: { 200: Metadata, 304: NotModified, ...refusals(path) },
         },
