@@ -92,7 +92,8 @@ export function answerTo(refusal: Refusal, path: string, requestId: string, erro
   const oauth = isOauth(path);
   const { oauth: error, oauthStatus } = mappings[code];
   const status = (oauth ? oauthStatus : undefined) ?? statusAt(path, code);
-  const headers: Record<string, string> = {};
+  // A refusal of a document that may be cached is no such document; 404 and 405 are cacheable by themselves (RFC 9110 §15.1).
+  const headers: Record<string, string> = { 'cache-control': 'no-store' };
   if (status === 401) headers['www-authenticate'] = challenge(code);
   if (status === 429 || status === 503) headers['retry-after'] = String(refusal.retryAfter ?? DEFAULT_RETRY_AFTER_S);
   if (oauth) {

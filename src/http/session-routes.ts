@@ -163,7 +163,7 @@ export function sessionRoutes(app: App, services: Services): void {
         summary: 'End one session',
         security: bearerSecurity,
         params: Closed({ id: Uuid }),
-        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes) },
+        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes, ...bodyCodes) },
       },
     },
     async (request, reply) => {
@@ -183,7 +183,7 @@ export function sessionRoutes(app: App, services: Services): void {
         querystring: Closed({
           include_current: Type.Optional(Type.Union([Type.Literal('true'), Type.Literal('false')])),
         }),
-        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes) },
+        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes, ...bodyCodes) },
       },
     },
     async (request, reply) => {
