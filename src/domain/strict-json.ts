@@ -8,19 +8,24 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** How deep arrays and objects may nest; nothing here is deeper than 3. */
 const MAX_DEPTH = 16;
 
-/** Throws SyntaxError with a message that quotes nothing of the text but a member's name. */
+/** Its message quotes nothing of the text but a member's name. */
+export class StrictJsonError extends SyntaxError {
+  override readonly name = 'StrictJsonError';
+}
+
+/** Throws StrictJsonError. */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   let text: string;
   try {
     text = utf8.decode(bytes);
   } catch {
-    throw new SyntaxError('not valid UTF-8');
+    throw new StrictJsonError('not valid UTF-8');
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new SyntaxError('not valid JSON');
+    throw new StrictJsonError('not valid JSON');
   }
   refuseAmbiguity(text);
   return value;
@@ -36,16 +41,16 @@ function refuseAmbiguity(json: string): void {
   for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
     if (token.startsWith('"')) {
       const text: string = JSON.parse(token);
-      if (!text.isWellFormed()) throw new SyntaxError('a string is not well-formed Unicode');
+      if (!text.isWellFormed()) throw new StrictJsonError('a string is not well-formed Unicode');
       const names = open.at(-1);
       if (expectName && names) {
-        if (names.has(text)) throw new SyntaxError(`doubled member ${JSON.stringify(text.slice(0, 64))}`);
+        if (names.has(text)) throw new StrictJsonError(`doubled member ${JSON.stringify(text.slice(0, 64))}`);
         names.add(text);
       }
       expectName = false;
     } else if (token === '{' || token === '[') {
       open.push(token === '{' ? new Set() : null);
-      if (open.length > MAX_DEPTH) throw new SyntaxError('nested too deeply');
+      if (open.length > MAX_DEPTH) throw new StrictJsonError('nested too deeply');
       expectName = token === '{';
     } else if (token === '}' || token === ']') {
       open.pop();

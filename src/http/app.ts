@@ -6,10 +6,17 @@ import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyBaseLogger, type FastifyError, LogController } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyRequest,
+  type HTTPMethods,
+  LogController,
+} from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { networkOf } from '../domain/limits.js';
 import { accountRoutes } from './account-routes.js';
+import { timesSent } from './bearer.js';
 import { acceptJson } from './bodies.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
 import { answerTo, sendRefusal, toRefusal } from './errors.js';
@@ -33,6 +40,8 @@ const BODY_LIMIT_BYTES = 16 * 1024;
 // Milliseconds. For the whole request to arrive; for an answer to be made.
 const REQUEST_TIMEOUT_MS = 10_000;
 const HANDLER_TIMEOUT_MS = 15_000;
+/** How often Node looks for requests that are late; at its own 30 s a timeout of 10 s takes up to 40. */
+const TIMEOUT_CHECK_MS = 2_000;
 /** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 /** Addresses whose requests are counted at one time; the least recently seen is forgotten first. */
@@ -49,6 +58,8 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: HANDLER_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // Node would answer a request without Host by itself, in no format at all: refused below.
+    http: { requireHostHeader: false, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
     genReqId: ({ headers }) => {
       const given = headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
@@ -56,7 +67,7 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
     frameworkErrors: (error, request, reply) => {
       request.outcome = { code: null, subject: {} };
-      reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+      reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
       return sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
     },
     clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl),
@@ -70,6 +81,7 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
     const open = request.url.startsWith('/docs') || request.url.startsWith('/.well-known/');
     if (!open) reply.header('cache-control', 'no-store');
+    if (!hasGoodHost(request)) throw new Refusal('invalid_request', { detail: 'headers: one Host is required' });
     // Before the body is looked at: a path that is not there has no opinion on media types.
     if (request.is404) throw new Refusal('not_found');
   });
@@ -109,21 +121,34 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
         new Refusal('too_many_requests', { retryAfter: Math.ceil(context.ttl / 1000) }),
     });
   }
+  const paths = collectPaths(app);
   await registerDocs(app);
-  registerRoutes(app, services);
+  registerRoutes(app, services, paths);
   await app.ready();
+  // An expectation that is not understood may be ignored (RFC 9110 §10.1.1); Node's own 417 is in no format at all.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   return app;
 }
 
-function registerRoutes(app: App, services: Services): void {
-  const methods = new Map<string, Set<string>>();
+/** RFC 9112 §3.2: a request of HTTP/1.1 has one Host. */
+const hasGoodHost = (request: FastifyRequest): boolean =>
+  timesSent(request, 'host') === 1 || (request.raw.httpVersion === '1.0' && request.headers.host === undefined);
+
+/** The paths of all routes that are registered from here on. */
+function collectPaths(app: App): Set<string> {
+  const paths = new Set<string>();
+  app.addHook('onRoute', ({ url }) => {
+    paths.add(url);
+  });
+  return paths;
+}
+
+function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>): void {
   app.addHook('onRoute', (route) => {
-    const known = methods.get(route.url) ?? new Set();
-    for (const method of [route.method].flat()) known.add(method);
-    methods.set(route.url, known);
-    // A route that declares no query takes none.
+    // A route that declares no query takes none, and DELETE no body.
     if (!route.url.startsWith('/docs'))
       route.schema = { querystring: Type.Object({}, { additionalProperties: false }), ...route.schema };
+    if (route.method === 'DELETE') route.preValidation = refuseBody;
   });
 
   app.register(async (scope: App) => {
@@ -137,15 +162,21 @@ function registerRoutes(app: App, services: Services): void {
     healthRoutes(scope, services);
     docsRoutes(scope);
   });
-  app.register(async (scope: App) => refuseOtherMethods(scope, methods));
+  app.register(async (scope: App) => refuseOtherMethods(scope, paths));
+}
+
+async function refuseBody({ body }: FastifyRequest): Promise<void> {
+  if (body !== undefined) throw new Refusal('invalid_request', { detail: 'body: there is none with this method' });
 }
 
 /** RFC 9110 §15.5.6: a path that is there says which methods it has. */
-function refuseOtherMethods(app: App, methods: Map<string, Set<string>>): void {
-  for (const [url, known] of [...methods]) {
-    const allow = [...known].sort().join(', ');
+function refuseOtherMethods(app: App, paths: ReadonlySet<string>): void {
+  for (const url of [...paths]) {
+    const isKnown = (method: HTTPMethods) => app.hasRoute({ method, url });
+    const methods = app.supportedMethods as HTTPMethods[];
+    const allow = methods.filter(isKnown).sort().join(', ');
     app.route({
-      method: app.supportedMethods.filter((method) => !known.has(method)),
+      method: methods.filter((method) => !isKnown(method)),
       url,
       schema: { hide: true },
       onRequest: async (_request, reply) => {
@@ -174,10 +205,11 @@ function refuseConnection(code: string | undefined, socket: Socket, errorsUrl: s
   const text = JSON.stringify(body);
   const lines = Object.entries({
     ...headers,
-    'cache-control': 'no-store',
     'content-length': String(Buffer.byteLength(text)),
     'x-request-id': requestId,
     connection: 'close',
   }).map(([name, value]) => `${name}: ${value}`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
+  // Not left to the other side, which may never close its half.
+  socket.destroySoon();
 }

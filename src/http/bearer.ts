@@ -3,12 +3,18 @@ import type { FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { type Authenticated, type Sessions, subjectOf } from '../domain/sessions.js';
 
-/** Node keeps the first of several; two of them are somebody trying what passes. */
-export function authorizationOf(request: FastifyRequest): string | undefined {
+/** How often a header is there, where Node keeps the first or joins them. */
+export function timesSent(request: FastifyRequest, name: string): number {
   const { rawHeaders } = request.raw;
   let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'authorization') count++;
-  if (count > 1) throw new Refusal('invalid_request', { detail: 'headers: Authorization is there more than once' });
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) count++;
+  return count;
+}
+
+/** Node keeps the first of several; two of them are somebody trying what passes. */
+export function authorizationOf(request: FastifyRequest): string | undefined {
+  if (timesSent(request, 'authorization') > 1)
+    throw new Refusal('invalid_request', { detail: 'headers: Authorization is there more than once' });
   return request.headers.authorization;
 }
 

@@ -1,6 +1,7 @@
 /** The one place that knows which status a code becomes, at `/v1` (RFC 9457) and at `/oauth` (RFC 6749 §5.2). */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorCode, errorCodes, Refusal } from '../domain/errors.js';
+import { StrictJsonError } from '../domain/strict-json.js';
 
 interface Mapping {
   status: number;
@@ -94,7 +95,8 @@ export function answerTo(refusal: Refusal, path: string, requestId: string, erro
   const oauth = isOauth(path);
   const { oauth: error, oauthStatus } = mappings[code];
   const status = (oauth ? oauthStatus : undefined) ?? statusAt(path, code);
-  const headers: Record<string, string> = {};
+  // A refusal of a document that may be cached is no such document; 404 and 405 are cacheable by themselves (RFC 9110 §15.1).
+  const headers: Record<string, string> = { 'cache-control': 'no-store' };
   if (status === 401) headers['www-authenticate'] = challenge(code);
   if (status === 429 || status === 503) headers['retry-after'] = String(refusal.retryAfter ?? DEFAULT_RETRY_AFTER_S);
   if (oauth) {
@@ -127,7 +129,7 @@ const fastifyCodes: Record<string, ErrorCode> = {
 /** Makes a refusal of whatever was thrown; null for a fault of the service. */
 export function toRefusal(error: FastifyError | Error): Refusal | null {
   if (error instanceof Refusal) return error;
-  if (error instanceof SyntaxError) return new Refusal('invalid_request', { detail: `body: ${error.message}` });
+  if (error instanceof StrictJsonError) return new Refusal('invalid_request', { detail: `body: ${error.message}` });
   const { code, validation, validationContext, statusCode } = error as FastifyError;
   if (validation !== undefined)
     return new Refusal('invalid_request', { detail: describe(validation, validationContext) });

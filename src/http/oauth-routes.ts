@@ -1,6 +1,7 @@
 /** /oauth/token: the standard token endpoint (RFC 6749), for the grants `refresh_token` and `client_credentials`. */
 import { Type } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Value } from 'typebox/value';
 import { Refusal } from '../domain/errors.js';
 import type { Client } from '../domain/types.js';
 import { authorizationOf } from './bearer.js';
@@ -53,10 +54,17 @@ function basicCredentials(header: string): Credentials {
   const pair = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString('utf8');
   const at = pair.indexOf(':');
   if (at < 1) throw new Refusal('invalid_client');
+  const credentials = decodePair(pair.slice(0, at), pair.slice(at + 1));
+  // What a form's client_id may not be, nor what the database cannot compare (NUL), is no client here either.
+  if (credentials === null || !Value.Check(ClientId, credentials.clientId)) throw new Refusal('invalid_client');
+  return credentials;
+}
+
+function decodePair(clientId: string, secret: string): Credentials | null {
   try {
-    return { clientId: formDecode(pair.slice(0, at)), secret: formDecode(pair.slice(at + 1)) };
+    return { clientId: formDecode(clientId), secret: formDecode(secret) };
   } catch {
-    throw new Refusal('invalid_client');
+    return null;
   }
 }
 

@@ -178,7 +178,7 @@ export function sessionRoutes(app: App, services: Services): void {
         summary: 'End one session',
         security: bearerSecurity,
         params: Closed({ id: Uuid }),
-        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes) },
+        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes, ...bodyCodes) },
       },
     },
     async (request, reply) => {
@@ -201,7 +201,7 @@ export function sessionRoutes(app: App, services: Services): void {
             Type.String({ enum: ['true', 'false'], description: '`true`: this session ends too' }),
           ),
         }),
-        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes) },
+        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes, ...bodyCodes) },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseStrictJson } from '../../src/domain/strict-json.js';
+import { parseStrictJson, StrictJsonError } from '../../src/domain/strict-json.js';
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text));
 
@@ -41,8 +41,8 @@ t.test('what two parsers could read in two ways is refused', async (t) => {
     `${'['.repeat(17)}${']'.repeat(17)}`,
     `${'['.repeat(100_000)}`,
   ]) {
-    t.throws(() => parse(text), SyntaxError, text.slice(0, 40));
+    t.throws(() => parse(text), StrictJsonError, text.slice(0, 40));
   }
-  t.throws(() => parseStrictJson(Buffer.from([0x22, 0xff, 0x22])), SyntaxError, 'not UTF-8');
-  t.throws(() => parseStrictJson(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])), SyntaxError, 'a surrogate in UTF-8');
+  t.throws(() => parseStrictJson(Buffer.from([0x22, 0xff, 0x22])), StrictJsonError, 'not UTF-8');
+  t.throws(() => parseStrictJson(Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])), StrictJsonError, 'a surrogate in UTF-8');
 });
