@@ -48,15 +48,13 @@ export function build() {
   // Into a folder of its own, then swapped, so that a build that fails or is interrupted leaves the last good one.
   const fresh = join(root, `dist.${process.pid}`);
   rmSync(fresh, { recursive: true, force: true });
-  try {
-    run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
-    mkdirSync(fresh, { recursive: true });
-    writeFileSync(join(fresh, '.built'), '');
-    rmSync(dist, { recursive: true, force: true });
-    renameSync(fresh, dist);
-  } finally {
-    rmSync(fresh, { recursive: true, force: true });
-  }
+  // Not `finally`: a compilation that fails ends the process.
+  process.once('exit', () => rmSync(fresh, { recursive: true, force: true }));
+  run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
+  mkdirSync(fresh, { recursive: true });
+  writeFileSync(join(fresh, '.built'), '');
+  rmSync(dist, { recursive: true, force: true });
+  renameSync(fresh, dist);
 }
 
 export function ensureBuilt() {
