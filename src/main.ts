@@ -21,9 +21,14 @@ const DRAIN_MS = 20_000;
 
 /** Resolves when the service listens; it then runs until a signal ends the process. */
 export async function serve(config: Config, log: Logger): Promise<void> {
-  const { stop } = await start(config, log);
+  let stop: (() => Promise<void>) | null = null;
   let stopping = false;
   const onSignal = (signal: string) => {
+    // Before it listens there is nothing to drain. The first process of a container gets no signal it has no handler for.
+    if (stop === null) {
+      log.info({ signal }, 'stopped before it was ready');
+      process.exit(0);
+    }
     // Somebody who asks twice does not want to wait.
     if (stopping) process.exit(1);
     stopping = true;
@@ -46,6 +51,7 @@ export async function serve(config: Config, log: Logger): Promise<void> {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  ({ stop } = await start(config, log));
 }
 
 export async function start(config: Config, log: Logger): Promise<{ address: string; stop: () => Promise<void> }> {

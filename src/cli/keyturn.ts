@@ -16,11 +16,22 @@ const program = new Command('keyturn')
     'A standalone authentication service. Reads its configuration from the environment: docs/configuration.md.',
   )
   .version(version)
-  .exitOverride()
   .configureHelp({ showGlobalOptions: false });
 
 for (const command of [serveCommand(), migrateCommand(), keysCommand(), clientsCommand()]) program.addCommand(command);
-program.addCommand(new Command('version').description('Print the version').action(() => console.log(version)));
+program.addCommand(
+  new Command('version')
+    .description('Print the version')
+    .addHelpText('after', '\nExample:\n  keyturn version')
+    .action(() => console.log(version)),
+);
+
+/** Commander hands its settings down only to the commands that it makes itself. */
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(throwInsteadOfExit);
+}
+throwInsteadOfExit(program);
 
 /** One line for what an operator can mend; everything for what only a developer can. */
 function explain(error: unknown): string {

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
 import { PrismaPGlite } from 'pglite-prisma-adapter';
@@ -10,13 +11,33 @@ import { type FolderLock, lockFolder } from './folder-lock.js';
 export async function openEmbedded(folder: string | null): Promise<Database> {
   const lock: FolderLock | null = folder === null ? null : lockFolder(folder);
   try {
-    const pglite = await PGlite.create(folder === null ? 'memory://' : join(folder, 'pglite'));
+    const pglite = await (folder === null ? PGlite.create('memory://') : openCluster(folder));
     // The adapter of Prisma reads instants as if they were in UTC.
     await pglite.exec(`SET TIME ZONE 'UTC'`);
     return wrap(pglite, () => lock?.release());
   } catch (error) {
     lock?.release();
     throw error;
+  }
+}
+
+/** A process that is killed while it makes a cluster leaves one that never opens: so it is made aside and moved when whole. */
+async function openCluster(folder: string): Promise<PGlite> {
+  const place = join(folder, 'pglite');
+  if (!existsSync(place) || readdirSync(place).length === 0) {
+    const aside = join(folder, 'pglite.new');
+    rmSync(aside, { recursive: true, force: true });
+    await (await PGlite.create(aside)).close();
+    rmSync(place, { recursive: true, force: true });
+    renameSync(aside, place);
+  }
+  try {
+    return await PGlite.create(place);
+  } catch (error) {
+    // What PGlite throws is not always an Error, and says nothing of the place.
+    throw new Error(`the embedded database in ${place} cannot be opened; move it away, or put a backup in its place`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,0 +1,43 @@
+ARG NODE_IMAGE=node:24-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY tsconfig.json ./
+COPY prisma prisma
+COPY scripts scripts
+COPY src src
+RUN npm run -s build
+
+FROM ${NODE_IMAGE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# The Prisma CLI and TypeScript are optional peers of the client, so that only omitting both kinds leaves them out. Of the
+# client's query compilers one is for PostgreSQL.
+RUN npm ci --omit=dev --omit=optional --no-audit --no-fund \
+  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name '*.postgresql.*' -delete
+
+FROM ${NODE_IMAGE}
+# Docker gives a new volume the owner and the mode of the folder it covers, so that neither of these two needs root. A
+# data folder is only used without a DATABASE_URL.
+RUN install -d -o node -g node -m 0700 /var/lib/keyturn/keys /var/lib/keyturn/data
+ENV NODE_ENV=production \
+    HOST=0.0.0.0 \
+    PORT=3000 \
+    KEYS_DIR=/var/lib/keyturn/keys \
+    DATA_DIR=/var/lib/keyturn/data
+WORKDIR /app
+# Owned by root, so that the service cannot change its own code.
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=build /app/dist/src dist/src
+COPY prisma/migrations prisma/migrations
+COPY package.json LICENSE ./
+USER node
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+# Liveness alone: a container is not to be restarted because its database is away. Load balancers ask /readyz.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "dist/src/cli/keyturn.js"]
+CMD ["serve"]
