@@ -47,16 +47,15 @@ export function build() {
   });
   // Into a folder of its own, then swapped, so that a build that fails or is interrupted leaves the last good one.
   const fresh = join(root, `dist.${process.pid}`);
-  rmSync(fresh, { recursive: true, force: true });
-  try {
-    run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
-    mkdirSync(fresh, { recursive: true });
-    writeFileSync(join(fresh, '.built'), '');
-    rmSync(dist, { recursive: true, force: true });
-    renameSync(fresh, dist);
-  } finally {
-    rmSync(fresh, { recursive: true, force: true });
-  }
+  const removeFresh = () => rmSync(fresh, { recursive: true, force: true });
+  removeFresh();
+  // A step that fails ends the process, which no `finally` would see.
+  process.once('exit', removeFresh);
+  run('tsc', 'typescript/bin/tsc', ['--outDir', fresh]);
+  mkdirSync(fresh, { recursive: true });
+  writeFileSync(join(fresh, '.built'), '');
+  rmSync(dist, { recursive: true, force: true });
+  renameSync(fresh, dist);
 }
 
 export function ensureBuilt() {
