@@ -22,7 +22,8 @@ export const Password = Type.String({
   format: 'password',
   description: '8 to 128 characters, normalised (NFKC)',
 });
-export const Uuid = Type.String({ format: 'uuid', description: 'UUIDv7' });
+// The format alone takes `urn:uuid:…` too (RFC 9562 §4), which the database does not.
+export const Uuid = Type.String({ format: 'uuid', pattern: '^[0-9A-Fa-f-]{36}$', description: 'UUIDv7' });
 export const Timestamp = Type.String({ format: 'date-time', description: 'UTC' });
 export const RefreshToken = Type.String({
   minLength: 1,
