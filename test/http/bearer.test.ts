@@ -12,7 +12,11 @@ const tokens = await login();
 const forge = await createForge(service, keks, tokens.access_token);
 
 const me = (authorization?: string | string[]) =>
-  call({ method: 'GET', url: '/v1/me', ...(authorization === undefined ? {} : { headers: { Authorization: authorization } }) });
+  call({
+    method: 'GET',
+    url: '/v1/me',
+    ...(authorization === undefined ? {} : { headers: { Authorization: authorization } }),
+  });
 
 t.test('a genuine token and one that the forge left as it was are accepted', async (t) => {
   for (const token of [tokens.access_token, forge.token()]) {
