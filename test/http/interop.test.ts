@@ -9,13 +9,17 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../src/adapters/system/clock.js';
 import { noteSecretsOf } from '../support/run-log.js';
 import { freePort } from '../support/servers.js';
-import { startService, type TestService } from '../support/service.js';
+import { execute, type ServiceOptions, startService, type TestService } from '../support/service.js';
 
 /** The issuer is the address, so the port has to be known before there is a service. */
-async function listening(t: Test, env: Record<string, string> = {}): Promise<{ service: TestService; issuer: string }> {
+async function listening(t: Test, options: ServiceOptions = {}): Promise<{ service: TestService; issuer: string }> {
   const port = await freePort();
   const issuer = `http://127.0.0.1:${port}`;
-  const service = await startService(t, { clock: systemClock, env: { ISSUER: issuer, ...env } });
+  const service = await startService(t, {
+    ...options,
+    clock: systemClock,
+    env: { ISSUER: issuer, ...options.env },
+  });
   await service.app.listen({ host: '127.0.0.1', port });
   return { service, issuer };
 }
@@ -112,10 +116,12 @@ t.test('oauth4webapi gets tokens for a service, however the client authenticates
 t.test('tokens of every signing algorithm verify', async (t) => {
   for (const alg of ['PS256', 'ES256', 'EdDSA']) {
     await t.test(alg, async (t) => {
-      const { service, issuer } = await listening(t, { SIGNING_ALG: alg });
-      await service.register();
-      const { access_token: token } = await service.login();
-      t.equal((await service.get('/v1/me', token)).statusCode, 200, 'by the service itself');
+      // Without keys the database is as at a first start.
+      await execute(service.database, 'DELETE FROM signing_keys');
+      const other = await listening(t, { database: service.database, env: { SIGNING_ALG: alg } });
+      const { issuer } = other;
+      const { access_token: token } = await other.service.login();
+      t.equal((await other.service.get('/v1/me', token)).statusCode, 200, 'by the service itself');
       const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`));
       const { protectedHeader } = await jwtVerify(token, keys, { issuer, audience: 'api', algorithms: [alg] });
       t.match(protectedHeader, { alg, typ: 'at+jwt' });

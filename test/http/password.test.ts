@@ -1,8 +1,8 @@
 /** POST /v1/me/password: what it asks for, and that afterwards the old password is worth nothing. */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { isBearerRefusal, isProblem, outcomeOf } from '../support/answers.js';
-import { onEachDatabase } from '../support/databases.js';
-import { PASSWORD, rowOf, rowsOf, startService, testKeks } from '../support/service.js';
+import { postgresDatabase, withoutPostgres } from '../support/databases.js';
+import { PASSWORD, rowOf, rowsOf, startService, type TestService, testKeks } from '../support/service.js';
 
 const NEW_PASSWORD = 'a short walk in the hills';
 const keks = testKeks();
@@ -130,36 +130,40 @@ t.test('of two changes at once one is made', async (t) => {
   t.equal(live.length, 1);
 });
 
-t.test('a login with the old password that meets a change never leaves a live session', async (t) => {
-  await onEachDatabase(t, async (t, database) => {
-    const service = await startService(t, { database });
-    for (let round = 0; round < 6; round++) {
-      const email = `race${round}@example.com`;
-      const userId = await service.register(email);
-      const own = await service.login(email);
-      service.clock.advance(1);
-      const oldLogin = () => service.post('/v1/login', { email, password: PASSWORD });
-      const before = Array.from({ length: round }, oldLogin);
-      const changing = service.post(
-        '/v1/me/password',
-        { current_password: PASSWORD, new_password: NEW_PASSWORD },
-        { authorization: `Bearer ${own.access_token}` },
-      );
-      const [changed, ...logins] = await Promise.all([changing, ...before, ...Array.from({ length: 4 }, oldLogin)]);
-      t.equal(changed.statusCode, 204);
-      for (const login of logins) {
-        if (login.statusCode === 200) {
-          const { access_token: token, refresh_token: refreshToken } = login.json();
-          isBearerRefusal(t, await service.get('/v1/me', token), 'token_revoked');
-          isProblem(t, await service.refresh(refreshToken), 401, 'session_revoked');
-        } else isProblem(t, login, 401, 'invalid_credentials');
-      }
-      const live = await rowsOf(database, 'sessions', `user_id = '${userId}' AND revoked_at IS NULL`);
-      t.strictSame(
-        live.map(({ id }) => id),
-        [own.session_id],
-        `round ${round}`,
-      );
+async function raceWithLogins(t: Test, service: TestService): Promise<void> {
+  for (let round = 0; round < 6; round++) {
+    const email = `race${round}@example.com`;
+    const userId = await service.register(email);
+    const own = await service.login(email);
+    service.clock.advance(1);
+    const oldLogin = () => service.post('/v1/login', { email, password: PASSWORD });
+    const before = Array.from({ length: round }, oldLogin);
+    const changing = service.post(
+      '/v1/me/password',
+      { current_password: PASSWORD, new_password: NEW_PASSWORD },
+      { authorization: `Bearer ${own.access_token}` },
+    );
+    const [changed, ...logins] = await Promise.all([changing, ...before, ...Array.from({ length: 4 }, oldLogin)]);
+    t.equal(changed.statusCode, 204);
+    for (const login of logins) {
+      if (login.statusCode === 200) {
+        const { access_token: token, refresh_token: refreshToken } = login.json();
+        isBearerRefusal(t, await service.get('/v1/me', token), 'token_revoked');
+        isProblem(t, await service.refresh(refreshToken), 401, 'session_revoked');
+      } else isProblem(t, login, 401, 'invalid_credentials');
     }
+    const live = await rowsOf(service.database, 'sessions', `user_id = '${userId}' AND revoked_at IS NULL`);
+    t.strictSame(
+      live.map(({ id }) => id),
+      [own.session_id],
+      `round ${round}`,
+    );
+  }
+}
+
+t.test('a login with the old password that meets a change never leaves a live session', async (t) => {
+  await t.test('on the embedded database', (t) => raceWithLogins(t, service));
+  await t.test('on PostgreSQL', { skip: withoutPostgres }, async (t) => {
+    await raceWithLogins(t, await startService(t, { database: await postgresDatabase(t) }));
   });
 });
