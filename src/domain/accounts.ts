@@ -100,8 +100,17 @@ export function createAccounts(parts: AccountsParts): Accounts {
       return false;
     }
     const { ok, rehash } = await hasher.verify(password, user.passwordHash);
-    if (ok && rehash) await users.rehash(user.id, user.passwordHash, await hasher.hash(password));
+    if (ok && rehash) await rehashed(password, user);
     return ok;
+  }
+
+  async function rehashed(password: string, user: User): Promise<void> {
+    try {
+      await users.rehash(user.id, user.passwordHash, await hasher.hash(password));
+    } catch (error) {
+      // The password was right, and the next login is early enough for its hash.
+      if (!(error instanceof Refusal && error.code === 'overloaded')) throw error;
+    }
   }
 
   async function loginFailed(user: User | null, client: Client, caller: Caller): Promise<never> {

@@ -10,6 +10,9 @@ export interface LimitSettings {
   block: number;
 }
 
+/** The longest that a timer of Node can wait, seconds; a longer one would end at once, and the block with it. */
+const MAX_BLOCK_S = Math.floor((2 ** 31 - 1) / 1000);
+
 const none: AttemptLimiter = { blockedFor: async () => 0, fail: async () => 0 };
 
 const secondsOf = (ms: number) => Math.ceil(ms / 1000);
@@ -18,7 +21,8 @@ const secondsOf = (ms: number) => Math.ceil(ms / 1000);
 export function createInProcessLimiter({ failures, window, block }: LimitSettings): AttemptLimiter {
   if (failures === 0) return none;
   // The failure that reaches the limit is the one that blocks.
-  const limiter = new RateLimiterMemory({ points: failures - 1, duration: window, blockDuration: block });
+  const blockDuration = Math.min(block, MAX_BLOCK_S);
+  const limiter = new RateLimiterMemory({ points: failures - 1, duration: window, blockDuration });
   return {
     async blockedFor(subject) {
       const state = await limiter.get(subject);
