@@ -1,7 +1,7 @@
 // Builds, starts what the tests need, runs tap on the emitted JavaScript, and ends with `N passed, N failed, N skipped`.
 // Arguments narrow down the files: `npm test -- refresh` runs those whose path has "refresh" in it.
 import { execFileSync, spawn } from 'node:child_process';
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Parser } from 'tap-parser';
@@ -75,8 +75,11 @@ const tap = join(root, 'node_modules/tap/dist/esm/run.mjs');
 
 /** tap makes its test class from the plugins in package.json; left to the first run, that run fails. */
 function buildTap() {
-  if (existsSync(join(root, '.tap/plugins'))) return;
+  // It is written into node_modules, and gone when these are installed anew.
+  const stamp = join(root, 'node_modules/.tap-built');
+  if (existsSync(stamp)) return;
   execFileSync(process.execPath, [tap, 'build'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  writeFileSync(stamp, '');
 }
 
 async function runTap(list, output, env) {
