@@ -8,6 +8,8 @@ import { Parser } from 'tap-parser';
 import { ensureBuilt, root } from './build.js';
 
 const FILE_TIMEOUT_S = 240;
+/** Files whose time is told at the end. */
+const SHOWN_SLOWEST = 5;
 
 ensureBuilt();
 const { startPostgres, startRedis } = await import('../dist/test/support/servers.js');
@@ -39,6 +41,10 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skipReasons = new Map();
+const durations = [];
+
+/** A file that ended badly may have no assertion that says so. */
+const crashed = ({ diag }) => Boolean(diag && (diag.signal || diag.exitCode > 1 || diag.error || diag.timeout));
 
 /** tap's reporters draw for a terminal; elsewhere only what failed is worth printing. */
 function report({ fullname, name, diag }) {
@@ -59,13 +65,14 @@ function count(file) {
           skipReasons.set(reason, (skipReasons.get(reason) ?? 0) + 1);
         } else if (result.ok) {
           if (!summary) counts.passed++;
-        } else if (!summary || result.diag) {
-          counts.failed++;
-          if (!process.stdout.isTTY) report(result);
+        } else {
+          if (!summary) counts.failed++;
+          if (!process.stdout.isTTY && (!summary || crashed(result))) report(result);
         }
       });
     };
     listen(parser);
+    parser.on('assert', ({ name, time }) => durations.push([name, time ?? 0]));
     parser.on('complete', resolve);
     createReadStream(file).on('error', reject).pipe(parser);
   });
@@ -129,6 +136,11 @@ try {
   await cleanUp();
 }
 
+durations.sort(([, a], [, b]) => b - a);
+const slowest = durations
+  .slice(0, SHOWN_SLOWEST)
+  .map(([name, ms]) => `${name.replace('dist/test/', '')} ${(ms / 1000).toFixed(0)} s`);
+process.stdout.write(`slowest: ${slowest.join(', ')}\n`);
 for (const [reason, times] of skipReasons) process.stdout.write(`skipped ${times}: ${reason}\n`);
 if (process.env.CI === 'true' && counts.skipped > 0) {
   process.stdout.write('with CI=true nothing may be skipped\n');

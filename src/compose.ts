@@ -1,14 +1,13 @@
 /** Wires adapters into domain into services: the one place that knows all layers. */
 import { createPasswordHasher } from './adapters/argon2/password-hasher.js';
 import { isCommonPassword } from './adapters/common-passwords/common-passwords.js';
-import { openEmbedded } from './adapters/embedded/database.js';
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
 import { createInProcessLimiter } from './adapters/in-process/attempt-limiter.js';
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
-import { connectPostgres, type Database } from './adapters/postgres/database.js';
+import type { Database } from './adapters/postgres/database.js';
 import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
@@ -52,14 +51,19 @@ export interface Foundation {
   random: Random;
 }
 
-export const openDatabase = (config: Config, log: Log): Promise<Database> | Database =>
-  config.DATABASE_URL === null
-    ? openEmbedded(config.DATA_DIR)
-    : connectPostgres({
-        url: config.DATABASE_URL,
-        max: config.DATABASE_POOL,
-        onIdleError: (error) => log.warn({ error: error.name }, 'lost an idle connection to the database'),
-      });
+/** Only the one that is used is loaded: the embedded database is a large module. */
+export async function openDatabase(config: Config, log: Log): Promise<Database> {
+  if (config.DATABASE_URL === null) {
+    const { openEmbedded } = await import('./adapters/embedded/database.js');
+    return openEmbedded(config.DATA_DIR);
+  }
+  const { connectPostgres } = await import('./adapters/postgres/database.js');
+  return connectPostgres({
+    url: config.DATABASE_URL,
+    max: config.DATABASE_POOL,
+    onIdleError: (error) => log.warn({ error: error.name }, 'lost an idle connection to the database'),
+  });
+}
 
 export function openAnnouncements({ REDIS_URL }: Config, log: Log): Foundation['announcements'] {
   if (REDIS_URL === null) return createInProcessAnnouncements();

@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander';
-import { createClientStore } from '../adapters/postgres/client-store.js';
 import { systemClock } from '../adapters/system/clock.js';
 import { systemRandom } from '../adapters/system/random.js';
 import { createClients } from '../domain/clients.js';
@@ -47,6 +46,7 @@ export const clientsCommand = (): Command => {
           command.error('error: audiences, scopes and roles are 1 to 128 visible ASCII characters');
       }
       return withDatabase(async ({ database }) => {
+        const { createClientStore } = await import('../adapters/postgres/client-store.js');
         const { create } = createClients(createClientStore(database), systemClock, systemRandom);
         const name = options.name ?? clientId;
         const { client, secret } = await create({

@@ -1,7 +1,5 @@
 import { Command } from 'commander';
 import { readConfig } from '../config.js';
-import { createLogger } from '../logger.js';
-import { serve } from '../main.js';
 
 export const serveCommand = (): Command =>
   new Command('serve')
@@ -9,6 +7,8 @@ export const serveCommand = (): Command =>
     .addHelpText('after', '\nExample:\n  PORT=8080 keyturn serve')
     .action(async () => {
       const config = readConfig();
+      // Loaded here, so that help and the other commands need not wait for the whole service.
+      const [{ createLogger }, { serve }] = await Promise.all([import('../logger.js'), import('../main.js')]);
       const log = createLogger(config.LOG_LEVEL);
       const fatal = (error: unknown) => {
         log.fatal({ err: error }, 'unexpected failure; stopping');

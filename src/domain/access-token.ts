@@ -146,7 +146,8 @@ function checkClaims(claims: Record<string, unknown>, issuer: string, expected: 
   const { iss, sub, exp, iat, nbf, jti } = claims;
   const aud = typeof claims.aud === 'string' ? [claims.aud] : claims.aud;
   if (typeof iss !== 'string' || typeof sub !== 'string' || typeof jti !== 'string') throw malformed();
-  if (!Array.isArray(aud) || aud.length === 0 || !aud.every((entry) => typeof entry === 'string')) throw malformed();
+  if (!Array.isArray(aud) || aud.length === 0 || !aud.every((entry) => typeof entry === 'string' && entry !== ''))
+    throw malformed();
   if (!Number.isFinite(exp) || !Number.isFinite(iat) || (nbf !== undefined && !Number.isFinite(nbf))) throw malformed();
   const sid = optionalString(claims.sid);
   const clientId = optionalString(claims.client_id);

@@ -16,7 +16,16 @@ import { hasRoles } from './refresh.js';
 import { FAMILY_KEY_BYTES, SALT_BYTES, SECRET_BYTES, sha256 } from './refresh-token.js';
 import type { IssuedTokens, SessionTokens } from './session-tokens.js';
 import type { Authenticated } from './sessions.js';
-import { type Caller, type Client, type Instant, later, type SessionId, type User, type UserId } from './types.js';
+import {
+  type AuditEvent,
+  type Caller,
+  type Client,
+  type Instant,
+  later,
+  type SessionId,
+  type User,
+  type UserId,
+} from './types.js';
 
 export interface LoginRequest {
   email: string;
@@ -161,12 +170,21 @@ export function createAccounts(parts: AccountsParts): Accounts {
     return tokens.issue({ session, roles, userDisabled: false, requiredRoles, accessTokenTtl }, secret, at);
   }
 
+  const aboutPassword = (
+    event: 'password.changed' | 'password.change_failed',
+    outcome: AuditEvent['outcome'],
+    { userId, sessionId, clientId }: Authenticated,
+    caller: Caller,
+  ) => auditEvent(event, outcome, clock.now(), caller, { actor: `user:${userId}`, userId, sessionId, clientId });
+
   async function changePassword(who: Authenticated, current: string, next: string, caller: Caller): Promise<void> {
     const user = await users.find(who.userId);
     if (user === null) throw new Refusal('token_revoked');
     await guard.secret(caller, async () => {
       const { ok } = await hasher.verify(normalizePassword(current), user.passwordHash);
-      if (!ok) throw new Refusal('wrong_password');
+      if (ok) return;
+      await audit.append(aboutPassword('password.change_failed', 'failure', who, caller));
+      throw new Refusal('wrong_password');
     });
     const accepted = acceptPassword(next, parseEmail(user.email), isCommonPassword);
     const passwordHash = await hasher.hash(accepted);
@@ -175,11 +193,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
       passwordHash,
       unlessChangedSince: user.passwordChangedAt,
       keep: who.sessionId,
-      audit: auditEvent('password.changed', 'success', clock.now(), caller, {
-        actor: `user:${user.id}`,
-        userId: user.id,
-        sessionId: who.sessionId,
-      }),
+      audit: aboutPassword('password.changed', 'success', who, caller),
     });
     // Somebody else changed it first, and the current password given is no longer the current one.
     if (!changed) throw new Refusal('wrong_password');

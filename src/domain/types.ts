@@ -127,6 +127,7 @@ export interface AuditEvent extends Caller {
     | 'session.ended'
     | 'sessions.ended'
     | 'password.changed'
+    | 'password.change_failed'
     | 'refresh.reused'
     | 'refresh.ahead_of_store'
     | 'refresh.secret_mismatch'

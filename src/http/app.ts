@@ -1,25 +1,18 @@
 /** The HTTP server: plugins, then routes, each registered here in so many words. */
 
 import { randomUUID } from 'node:crypto';
-import { METHODS, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import { METHODS } from 'node:http';
 import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyError,
-  type FastifyRequest,
-  type HTTPMethods,
-  LogController,
-} from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyError, LogController } from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { networkOf } from '../domain/limits.js';
 import { accountRoutes } from './account-routes.js';
-import { timesSent } from './bearer.js';
+import { collectPaths, hasGoodHost, refuseBody, refuseConnection, refuseOtherMethods } from './before-routing.js';
 import { acceptJson } from './bodies.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
-import { answerTo, sendRefusal, toRefusal } from './errors.js';
+import { sendRefusal, toRefusal } from './errors.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { registerRequestLog } from './request-log.js';
@@ -130,19 +123,6 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   return app;
 }
 
-/** RFC 9112 §3.2: a request of HTTP/1.1 has one Host. */
-const hasGoodHost = (request: FastifyRequest): boolean =>
-  timesSent(request, 'host') === 1 || (request.raw.httpVersion === '1.0' && request.headers.host === undefined);
-
-/** The paths of all routes that are registered from here on. */
-function collectPaths(app: App): Set<string> {
-  const paths = new Set<string>();
-  app.addHook('onRoute', ({ url }) => {
-    paths.add(url);
-  });
-  return paths;
-}
-
 function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>): void {
   app.addHook('onRoute', (route) => {
     // A route that declares no query takes none, and DELETE no body.
@@ -163,53 +143,4 @@ function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>
     docsRoutes(scope);
   });
   app.register(async (scope: App) => refuseOtherMethods(scope, paths));
-}
-
-async function refuseBody({ body }: FastifyRequest): Promise<void> {
-  if (body !== undefined) throw new Refusal('invalid_request', { detail: 'body: there is none with this method' });
-}
-
-/** RFC 9110 §15.5.6: a path that is there says which methods it has. */
-function refuseOtherMethods(app: App, paths: ReadonlySet<string>): void {
-  for (const url of [...paths]) {
-    const isKnown = (method: HTTPMethods) => app.hasRoute({ method, url });
-    const methods = app.supportedMethods as HTTPMethods[];
-    const allow = methods.filter(isKnown).sort().join(', ');
-    app.route({
-      method: methods.filter((method) => !isKnown(method)),
-      url,
-      schema: { hide: true },
-      onRequest: async (_request, reply) => {
-        reply.header('allow', allow);
-        throw new Refusal('method_not_allowed');
-      },
-      handler: () => {},
-    });
-  }
-}
-
-const connectionCodes: Record<string, 'headers_too_large' | 'request_timeout'> = {
-  HPE_HEADER_OVERFLOW: 'headers_too_large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
-};
-
-/** What is no HTTP never becomes a request: it is answered on the socket. */
-function refuseConnection(code: string | undefined, socket: Socket, errorsUrl: string): void {
-  if (code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const refusal = new Refusal(connectionCodes[code ?? ''] ?? 'invalid_request');
-  const requestId = randomUUID();
-  const { status, headers, body } = answerTo(refusal, '', requestId, errorsUrl);
-  const text = JSON.stringify(body);
-  const lines = Object.entries({
-    ...headers,
-    'content-length': String(Buffer.byteLength(text)),
-    'x-request-id': requestId,
-    connection: 'close',
-  }).map(([name, value]) => `${name}: ${value}`);
-  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
-  // Not left to the other side, which may never close its half.
-  socket.destroySoon();
 }
