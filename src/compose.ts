@@ -73,8 +73,13 @@ export function openAnnouncements({ REDIS_URL }: Config, log: Log): Foundation['
 /** Outside production the first KEK is made; in production somebody has to decide where it is kept. */
 export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource {
   if (!production && !hasKek(KEYS_DIR)) {
-    const path = makeKek(KEYS_DIR, systemClock.now(), systemRandom);
-    log.info({ path }, 'made a key-encryption key; keep a copy of it with your backups');
+    try {
+      const path = makeKek(KEYS_DIR, systemClock.now(), systemRandom);
+      log.info({ path }, 'made a key-encryption key; keep a copy of it with your backups');
+    } catch (error) {
+      // Another process that starts at the same moment was first.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
   }
   return readKeks(KEYS_DIR);
 }

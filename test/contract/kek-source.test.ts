@@ -53,6 +53,19 @@ t.test('the newest of several KEKs seals, and all open', async (t) => {
   t.equal(keks.find('20260501T000000Z'), null);
 });
 
+t.test('a KEK that was put there later is found when it is asked for', async (t) => {
+  const folder = folderOf(t);
+  put(folder, 'a.kek');
+  const keks = readKeks(folder);
+  t.equal(keks.find('b'), null);
+  const path = put(folder, 'b.kek');
+  t.equal(keks.find('b')?.id, 'b');
+  chmodSync(path, 0o644);
+  put(folder, 'c.kek');
+  t.equal(keks.find('c'), null, 'not while others can reach one');
+  t.equal(keks.find('b')?.id, 'b', 'but what was read is not lost');
+});
+
 t.test('other files are no KEKs', async (t) => {
   const folder = folderOf(t);
   const path = put(folder, 'a.kek');

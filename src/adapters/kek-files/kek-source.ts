@@ -4,13 +4,14 @@
  * database can sign anything.
  */
 import {
-  chmodSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -61,15 +62,31 @@ const listKeks = (folder: string): string[] =>
 
 export const hasKek = (folder: string): boolean => listKeks(folder).length > 0;
 
-/** Throws KekProblem. */
+/** Throws KekProblem. A KEK that is not known is looked for in the folder: it may have been put there meanwhile. */
 export function readKeks(folder: string): KekSource {
+  const known = new Map<string, Kek>();
+  const read = (): Kek => {
+    const keks = readFolder(folder);
+    for (const kek of keks) known.set(kek.id, kek);
+    return keks.at(-1) as Kek;
+  };
+  const newest = read();
+  const look = (id: string): Kek | null => {
+    try {
+      read();
+    } catch {
+      // What is wrong with the folder now does not concern the KEKs that were read from it.
+    }
+    return known.get(id) ?? null;
+  };
+  return { newest: () => newest, find: (id) => known.get(id) ?? look(id) };
+}
+
+function readFolder(folder: string): Kek[] {
   const files = listKeks(folder);
   if (files.length === 0) throw new KekProblem(`there is no KEK in ${folder}; make one with: keyturn keys new-kek`);
   refuseLax(folder, 0o700, 'chmod 700');
-  const keks = files.map((file) => readKek(folder, file));
-  const byId = new Map(keks.map((kek) => [kek.id, kek]));
-  const newest = keks.at(-1) as Kek;
-  return { newest: () => newest, find: (id) => byId.get(id) ?? null };
+  return files.map((file) => readKek(folder, file));
 }
 
 /** Makes the folder if need be and a new KEK in it, and gives the file's path. Never overwrites one. */
@@ -78,7 +95,13 @@ export function makeKek(folder: string, at: Instant, random: Random): string {
   else if (lstatSync(folder).isDirectory()) refuseLax(folder, 0o700, 'chmod 700');
   const id = new Date(at).toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
   const path = join(folder, `${id}${SUFFIX}`);
-  writeFileSync(path, `${toBase64url(random.bytes(KEK_BYTES))}\n`, { mode: 0o600, flag: 'wx' });
-  chmodSync(path, 0o600);
+  // Linked when whole: nobody reads half of it, and a process that is killed here leaves none.
+  const aside = join(folder, `.${id}.${process.pid}`);
+  writeFileSync(aside, `${toBase64url(random.bytes(KEK_BYTES))}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(aside, path);
+  } finally {
+    unlinkSync(aside);
+  }
   return path;
 }
