@@ -132,8 +132,9 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
 
 function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>): void {
   app.addHook('onRoute', (route) => {
-    // A route that declares no query takes none, and DELETE no body.
-    if (!route.url.startsWith('/docs'))
+    // A route that declares no query takes none, and DELETE no body. At /oauth unknown parameters are ignored wherever
+    // they are (RFC 6749 §3.2).
+    if (!route.url.startsWith('/docs') && !route.url.startsWith('/oauth/'))
       route.schema = { querystring: Type.Object({}, { additionalProperties: false }), ...route.schema };
     if (route.method === 'DELETE') route.preValidation = refuseBody;
   });
