@@ -10,6 +10,9 @@ const dist = join(root, 'dist');
 const stamp = join(dist, '.built');
 const generated = join(root, 'src/adapters/postgres/generated');
 
+/** Written when the client is whole. Generating anew would be a change of `src`, and `npm run dev` starts again on those. */
+const generatedStamp = join(generated, '.made');
+const generatedFrom = ['package-lock.json', 'prisma/schema.prisma'];
 const sources = ['package.json', 'package-lock.json', 'tsconfig.json', 'prisma/schema.prisma', 'src', 'test', 'bench'];
 
 function newest(path) {
@@ -20,11 +23,13 @@ function newest(path) {
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
 }
 
-export function isStale() {
-  if (!existsSync(stamp)) return true;
-  const built = statSync(stamp).mtimeMs;
-  return sources.some((source) => newest(join(root, source)) > built);
+function isOlder(made, than) {
+  if (!existsSync(made)) return true;
+  const { mtimeMs } = statSync(made);
+  return than.some((source) => newest(join(root, source)) > mtimeMs);
 }
+
+export const isStale = () => isOlder(stamp, sources);
 
 function run(what, modulePath, args, env = {}) {
   const result = spawnSync(process.execPath, [join(root, 'node_modules', modulePath), ...args], {
@@ -37,7 +42,8 @@ function run(what, modulePath, args, env = {}) {
   process.exit(result.status ?? 1);
 }
 
-export function build() {
+function generateClient() {
+  if (!isOlder(generatedStamp, generatedFrom)) return;
   run('prisma generate', 'prisma/build/index.js', ['generate'], {
     CHECKPOINT_DISABLE: '1',
     PRISMA_HIDE_UPDATE_MESSAGE: '1',
@@ -45,6 +51,28 @@ export function build() {
     // will do, and nothing has to be downloaded.
     PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
   });
+  writeFileSync(generatedStamp, '');
+}
+
+/** A build that was killed could not tidy up. */
+function discardAbandoned() {
+  for (const name of readdirSync(root)) {
+    const pid = /^dist\.(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(root, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+export function build() {
+  generateClient();
+  discardAbandoned();
   // Into a folder of its own, then swapped, so that a build that fails or is interrupted leaves the last good one.
   const fresh = join(root, `dist.${process.pid}`);
   const discard = () => rmSync(fresh, { recursive: true, force: true });

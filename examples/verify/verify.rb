@@ -36,6 +36,6 @@ end
 
 begin
   puts JSON.generate(verify($stdin.read.strip))
-rescue JWT::DecodeError => e
+rescue JWT::DecodeError, Net::ProtocolError, SystemCallError => e
   abort "refused: #{e.message}"
 end

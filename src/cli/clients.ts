@@ -10,12 +10,12 @@ interface CreateOptions {
   name?: string;
   type: Client['type'];
   audience: string[];
-  scope: string[];
-  requiredRole: string[];
+  scope?: string[];
+  requiredRole?: string[];
   json?: true;
 }
 
-const collect = (value: string, list: string[]) => [...list, value];
+const collect = (value: string, list: string[] = []) => [...list, value];
 
 const example = `
 Example:
@@ -31,17 +31,16 @@ export const clientsCommand = (): Command => {
     .requiredOption('--client-id <id>', '1 to 128 visible ASCII characters')
     .option('--name <name>', 'for people; default: the client id')
     .addOption(new Option('--type <type>').choices(['public', 'confidential']).default('public'))
-    .option('--audience <audience>', 'what its tokens are for; repeat for several', collect, [])
-    .option('--scope <scope>', 'what it may ask for; repeat for several', collect, [])
-    .option('--required-role <role>', 'only users with this role get its tokens; repeat for several', collect, [])
+    .requiredOption('--audience <audience>', 'what its tokens are for; repeat for several', collect)
+    .option('--scope <scope>', 'what it may ask for; repeat for several', collect)
+    .option('--required-role <role>', 'only users with this role get its tokens; repeat for several', collect)
     .option('--json', 'print one JSON document')
     .addHelpText('after', example)
     .action((options: CreateOptions, command: Command) => {
-      const { clientId, type, scope: scopes, requiredRole: requiredRoles } = options;
+      const { clientId, type, audience: audiences, scope: scopes = [], requiredRole: requiredRoles = [] } = options;
       const visible = /^[\x21-\x7e]{1,128}$/;
       if (!visible.test(clientId)) command.error('error: --client-id must be 1 to 128 visible ASCII characters');
-      if (options.audience.length === 0) command.error('error: at least one --audience is required');
-      for (const value of [...options.audience, ...scopes, ...requiredRoles]) {
+      for (const value of [...audiences, ...scopes, ...requiredRoles]) {
         if (!visible.test(value))
           command.error('error: audiences, scopes and roles are 1 to 128 visible ASCII characters');
       }
@@ -53,7 +52,7 @@ export const clientsCommand = (): Command => {
           clientId,
           name,
           type,
-          audiences: options.audience,
+          audiences,
           scopes,
           requiredRoles,
         });

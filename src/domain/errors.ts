@@ -7,7 +7,6 @@ import type { Subject } from './types.js';
 export const errorCodes = {
   // The request itself
   invalid_request: 'The request is malformed',
-  audience_required: 'An audience must be named, once',
   invalid_idempotency_key: 'The Idempotency-Key is not 1 to 255 visible ASCII characters',
   unknown_client: 'There is no such client',
   not_found: 'There is no such thing',

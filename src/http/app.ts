@@ -15,7 +15,7 @@ import { docsRoutes, registerDocs } from './docs-routes.js';
 import { sendRefusal, toRefusal } from './errors.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
-import { registerRequestLog } from './request-log.js';
+import { logRequest, registerRequestLog } from './request-log.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
 import type { App } from './typed.js';
@@ -52,7 +52,12 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     handlerTimeout: HANDLER_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // Node would answer a request without Host by itself, in no format at all: refused below.
-    http: { requireHostHeader: false, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    // Node swaps the two timeouts if the one for headers, 60 s unless set, is longer than the one for whole requests.
+    http: {
+      requireHostHeader: false,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+    },
     genReqId: ({ headers }) => {
       const given = headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
@@ -61,9 +66,11 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     frameworkErrors: (error, request, reply) => {
       request.outcome = { code: null, subject: {} };
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
-      return sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
+      sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
+      // No hook runs for these.
+      logRequest(request, reply);
     },
-    clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl),
+    clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl, settings.logger),
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App;
 
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
@@ -125,8 +132,9 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
 
 function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>): void {
   app.addHook('onRoute', (route) => {
-    // A route that declares no query takes none, and DELETE no body.
-    if (!route.url.startsWith('/docs'))
+    // A route that declares no query takes none, and DELETE no body. At /oauth unknown parameters are ignored wherever
+    // they are (RFC 6749 §3.2).
+    if (!route.url.startsWith('/docs') && !route.url.startsWith('/oauth/'))
       route.schema = { querystring: Type.Object({}, { additionalProperties: false }), ...route.schema };
     if (route.method === 'DELETE') route.preValidation = refuseBody;
   });

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyRequest, HTTPMethods } from 'fastify';
+import type { FastifyBaseLogger, FastifyRequest, HTTPMethods } from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { timesSent } from './bearer.js';
 import { answerTo } from './errors.js';
@@ -50,7 +50,12 @@ const connectionCodes: Record<string, 'headers_too_large' | 'request_timeout'> =
 };
 
 /** What is no HTTP never becomes a request: it is answered on the socket. */
-export function refuseConnection(code: string | undefined, socket: Socket, errorsUrl: string): void {
+export function refuseConnection(
+  code: string | undefined,
+  socket: Socket,
+  errorsUrl: string,
+  log: FastifyBaseLogger,
+): void {
   if (code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -66,6 +71,8 @@ export function refuseConnection(code: string | undefined, socket: Socket, error
     connection: 'close',
   }).map(([name, value]) => `${name}: ${value}`);
   socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
+  // Neither method nor path is known, and the proxy's address is all there is.
+  log.info({ request_id: requestId, status, code: refusal.code, ip: socket.remoteAddress }, 'refused connection');
   // Not left to the other side, which may never close its half.
   socket.destroySoon();
 }

@@ -17,7 +17,6 @@ const later = (status: number): Mapping => ({ status, oauth: 'temporarily_unavai
 
 export const mappings: Record<ErrorCode, Mapping> = {
   invalid_request: request(400),
-  audience_required: request(400),
   invalid_idempotency_key: request(400),
   unknown_client: { status: 400, oauth: 'invalid_client', oauthStatus: 401 },
   not_found: request(404),

@@ -43,22 +43,24 @@ export function registerRequestLog(app: FastifyInstance): void {
   app.addHook('onRequest', async (request) => {
     request.outcome = { code: null, subject: {} };
   });
-  app.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => {
-    const { code, subject } = request.outcome;
-    request.log.info(
-      {
-        method: request.method,
-        path: request.routeOptions.url ?? safePath(request.url),
-        status: reply.statusCode,
-        ...(code === null ? {} : { code }),
-        ip: addressOf(request),
-        sub: subject.sub,
-        sid: subject.sid,
-        jti: subject.jti,
-        client_id: subject.clientId,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
-      },
-      'request',
-    );
-  });
+  app.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => logRequest(request, reply));
+}
+
+export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+  const { code, subject } = request.outcome;
+  request.log.info(
+    {
+      method: request.method,
+      path: request.routeOptions.url ?? safePath(request.url),
+      status: reply.statusCode,
+      ...(code === null ? {} : { code }),
+      ip: addressOf(request),
+      sub: subject.sub,
+      sid: subject.sid,
+      jti: subject.jti,
+      client_id: subject.clientId,
+      ms: Math.round(reply.elapsedTime * 10) / 10,
+    },
+    'request',
+  );
 }

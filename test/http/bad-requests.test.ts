@@ -21,6 +21,7 @@ t.test('every bad request is refused in the common format and changes nothing', 
   t.hasProps(before, ['audit_events', 'clients', 'sessions', 'signing_keys', 'users'], 'all tables are compared');
   const sent = new Map<string, number>();
   let count = 0;
+  let wrongPasswords = 0;
 
   function undeclared({ what, genuine, request }: BadRequest, status: number): string[] {
     const operations: Record<string, Operation> = document.paths[genuine.path] ?? {};
@@ -45,6 +46,7 @@ t.test('every bad request is refused in the common format and changes nothing', 
     const key = `${bad.genuine.method} ${bad.genuine.path}`;
     sent.set(key, (sent.get(key) ?? 0) + 1);
     count++;
+    if (answer.statusCode === 403 && answer.body.includes('"wrong_password"')) wrongPasswords++;
   }
 
   await fc.assert(fc.asyncProperty(badRequests(genuine, document), isRefused), {
@@ -59,7 +61,11 @@ t.test('every bad request is refused in the common format and changes nothing', 
     );
     t.same([...sent.keys()].sort(), operations.sort(), 'to every route of the document');
   }
-  t.same(changesNothing(before, await everyTable(service.database)), [], 'no row has changed');
+  const after = await everyTable(service.database);
+  const attempts = (after.audit_events ?? []).filter((row) => row.includes(',password.change_failed,failure,'));
+  t.equal(attempts.length, wrongPasswords, 'each wrong password has its audit event');
+  after.audit_events = (after.audit_events ?? []).filter((row) => !attempts.includes(row));
+  t.same(changesNothing(before, after), [], 'no other row has changed');
   // The clock stands still here, and /readyz compares it with the database's.
   for (const one of genuine.filter(({ method, path }) => method === 'GET' && path !== '/readyz')) {
     t.equal((await service.call(requestOf(one))).statusCode, 200, `what is genuine still works: ${one.path}`);

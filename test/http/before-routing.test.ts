@@ -128,6 +128,27 @@ t.test('a request that does not arrive in time is refused with 408', async (t) =
   }
 });
 
+t.test('the time limit is that of the whole request, body and all', async (t) => {
+  const { app } = await startService(t, { database, keks });
+  // Node takes the shorter of the two for the headers, whichever is which.
+  t.ok(app.server.requestTimeout > 0);
+  t.ok(app.server.headersTimeout > 0);
+  t.ok(app.server.headersTimeout <= app.server.requestTimeout);
+});
+
+t.test('what is refused before a route has its line in the log, with the id that the answer gave', async (t) => {
+  const { raw, logs } = await listen(t);
+  const answerAndLine = async (bytes: string) => {
+    const { headers } = await raw(bytes);
+    return logs.find((line) => line.request_id === headers['x-request-id']);
+  };
+  const refused = { code: 'invalid_request', status: 400, ip: '127.0.0.1' };
+  t.match(await answerAndLine(request('GET /v1/%zz')), { ...refused, msg: 'request', method: 'GET', path: '/v1/%zz' });
+  t.match(await answerAndLine('nonsense\r\n\r\n'), { ...refused, msg: 'refused connection' });
+  const tooLarge = request('GET /livez', [`X: ${'x'.repeat(20_000)}`]);
+  t.match(await answerAndLine(tooLarge), { code: 'headers_too_large', status: 431 });
+});
+
 t.test('a refused connection is let go though the other side keeps its half open', async (t) => {
   const { app, port } = await listen(t);
   const accepted = once(app.server, 'connection');

@@ -161,6 +161,18 @@ t.test('a request is a form with each parameter once, and unknown ones are ignor
   t.equal(other.headers.allow, 'POST');
 });
 
+t.test('the query is not looked at', async (t) => {
+  const ask = (query: Record<string, string>, headers: Record<string, string>) =>
+    call({
+      method: 'POST',
+      url: `/oauth/token?${new URLSearchParams(query)}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      payload: new URLSearchParams(credentials).toString(),
+    });
+  t.equal((await ask({ grant_type: 'nonsense', scope: 'nonsense', foo: '1' }, basic)).statusCode, 200);
+  isOauthError(t, await ask({ client_id: 'billing', client_secret: secret }, {}), 401, 'invalid_client');
+});
+
 t.test('a session is refreshed here as it is at /v1/refresh', async (t) => {
   const first = await login();
   const response = await refreshing(first.refresh_token, { client_id: 'default', foo: 'bar' });
