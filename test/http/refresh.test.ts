@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap';
+import { formatRefreshToken } from '../../src/domain/refresh-token.js';
+import type { SessionId } from '../../src/domain/types.js';
 import { embeddedDatabase, onEachDatabase } from '../support/databases.js';
 import {
   codeOf,
@@ -132,6 +134,7 @@ t.test('what was never issued is refused, and changes nothing', async (t) => {
     tokens.access_token,
     tampered(tokens.refresh_token, 'tag'),
     tampered(tokens.refresh_token, 'secret'),
+    formatRefreshToken(tokens.session_id as SessionId, 2 ** 32 - 1, new Uint8Array(32), new Uint8Array(32)),
     `${tokens.refresh_token}=`,
     tokens.refresh_token.slice(0, -1),
   ]) {
