@@ -1,10 +1,12 @@
-/** What callers of a database see when it goes away: a refusal that another try may overcome, and never the process's end. */
+/** The database goes away, or was left half migrated: what its callers see, and that the process goes on. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { translate } from '../../src/adapters/postgres/availability.js';
 import { connectPostgres, type Database } from '../../src/adapters/postgres/database.js';
-import { postgresDatabase, withoutPostgres } from '../support/databases.js';
+import { migrate } from '../../src/adapters/postgres/migrate.js';
+import { embeddedDatabase, postgresDatabase, withoutPostgres } from '../support/databases.js';
 import { temporaryFolder } from '../support/process.js';
+import { execute, rowsOf } from '../support/service.js';
 
 const unavailable = { name: 'Refusal', code: 'store_unavailable' };
 
@@ -24,6 +26,19 @@ t.test('a server behind a Unix socket that is not there is an outage', async (t)
     database.orm((prisma) => prisma.client.findUnique({ where: { clientId: 'default' } })),
     unavailable,
   );
+});
+
+t.test('a migration that failed is refused until it is marked as rolled back, and then applied', async (t) => {
+  const database = await embeddedDatabase(t);
+  const [applied] = await rowsOf(database, '_prisma_migrations');
+  await execute(database, 'UPDATE _prisma_migrations SET finished_at = NULL');
+  await t.rejects(migrate(database, sleep), /begun and not finished/);
+  await execute(database, 'UPDATE _prisma_migrations SET rolled_back_at = now()');
+  await execute(database, 'DROP TABLE sessions, users, clients, signing_keys, audit_events');
+  await execute(database, 'DROP FUNCTION keyturn_hmac_sha256');
+  await execute(database, 'DROP FUNCTION keyturn_xor_word');
+  t.strictSame(await migrate(database, sleep), [applied?.migration_name]);
+  t.strictSame(await migrate(database, sleep), [], 'once');
 });
 
 t.test('a transaction that loses its connection', { skip: withoutPostgres }, async (t) => {
