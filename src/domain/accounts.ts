@@ -92,14 +92,15 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const client = await clients.forPublicGrant(request.clientId, 'password');
     const audience = chooseAudience(client, request.audience);
     const scope = chooseScope(client, request.scope);
-    return guard.secret(request.caller, async () => {
+    const owner = await guard.secret(request.caller, async () => {
       const user = await users.findByEmailKey(email.key);
       const password = normalizePassword(request.password);
       if (!(await isRight(password, user)) || user === null) return await loginFailed(user, client, request.caller);
       if (user.disabledAt !== null) throw new Refusal('account_disabled', { subject: { sub: user.id } });
       if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) throw new Refusal('role_required');
-      return await startSession(user, client, audience, scope, request);
+      return user;
     });
+    return startSession(owner, client, audience, scope, request);
   }
 
   /** Whoever the user is, and whether there is one, it takes one hash. */

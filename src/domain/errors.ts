@@ -69,6 +69,8 @@ export interface RefusalOptions {
   extra?: Record<string, unknown>;
   /** Whom it is about; for the log alone. */
   subject?: Subject;
+  /** For a secret that was refused though this service once issued it: nobody has guessed at it. */
+  genuine?: boolean;
   cause?: unknown;
 }
 
@@ -80,6 +82,7 @@ export class Refusal extends Error {
   readonly retryAfter: number | undefined;
   readonly extra: Record<string, unknown>;
   readonly subject: Subject | undefined;
+  readonly genuine: boolean;
 
   constructor(code: ErrorCode, options: RefusalOptions = {}) {
     super(code, { cause: options.cause });
@@ -88,6 +91,7 @@ export class Refusal extends Error {
     this.retryAfter = options.retryAfter;
     this.extra = options.extra ?? {};
     this.subject = options.subject;
+    this.genuine = options.genuine ?? false;
   }
 }
 
@@ -99,4 +103,5 @@ const guesses: ReadonlySet<ErrorCode> = new Set([
   'invalid_refresh_token',
 ]);
 
-export const isGuess = (error: unknown): boolean => error instanceof Refusal && guesses.has(error.code);
+export const isGuess = (error: unknown): boolean =>
+  error instanceof Refusal && !error.genuine && guesses.has(error.code);

@@ -5,7 +5,11 @@ import { isGuess, Refusal } from './errors.js';
 import type { Caller } from './types.js';
 
 export interface Guard {
-  /** Refuses with `too_many_attempts` while the caller's address is blocked, and counts a guess that fails. */
+  /**
+   * Refuses with `too_many_attempts` while the caller's address is blocked, and counts a guess that fails. Also refuses
+   * what came of an attempt that ends in a block: of guesses sent at once no more are answered than of guesses sent one
+   * by one. So `attempt` checks the secret, and begins nothing by it.
+   */
   secret<T>(caller: Caller, attempt: () => Promise<T>): Promise<T>;
   /**
    * The same for what cannot be guessed: somebody who presents a genuine token from a blocked address (an office, a
@@ -43,7 +47,17 @@ export function createGuard(limiter: AttemptLimiter): Guard {
       const subject = subjectOf(caller);
       const blockedFor = await limiter.blockedFor(subject);
       if (blockedFor > 0) throw tooMany(blockedFor);
-      return counted(subject, attempt);
+      return counted(subject, async () => {
+        const outcome = await attempt().then(
+          (value) => () => value,
+          (error) => () => {
+            throw error;
+          },
+        );
+        const blockedMeanwhile = await limiter.blockedFor(subject);
+        if (blockedMeanwhile > 0) throw tooMany(blockedMeanwhile);
+        return outcome();
+      });
     },
     async token(caller, attempt) {
       const subject = subjectOf(caller);

@@ -19,6 +19,8 @@ const ID_BYTES = 16;
 const GENERATION_BYTES = 4;
 const TAG_BYTES = 16;
 const JTI_BYTES = 16;
+/** What the store's counter holds: no session gets there, and a token that says so was never issued. */
+const MAX_GENERATION = 2 ** 31 - 1;
 const SIGNED_BYTES = ID_BYTES + GENERATION_BYTES + SECRET_BYTES;
 
 /** A token as it was presented: well formed, and nothing more is known of it. */
@@ -40,10 +42,11 @@ export function parseRefreshToken(text: string): PresentedToken | null {
   const bytes = fromBase64url(text.slice(REFRESH_TOKEN_PREFIX.length));
   if (bytes === null || bytes.length !== SIGNED_BYTES + TAG_BYTES) return null;
   const sessionId = uuidFrom(bytes.subarray(0, ID_BYTES));
-  if (sessionId === null) return null;
+  const generation = new DataView(bytes.buffer).getUint32(ID_BYTES);
+  if (sessionId === null || generation > MAX_GENERATION) return null;
   return {
     sessionId,
-    generation: new DataView(bytes.buffer).getUint32(ID_BYTES),
+    generation,
     secret: bytes.subarray(ID_BYTES + GENERATION_BYTES, SIGNED_BYTES),
     tag: bytes.subarray(SIGNED_BYTES),
     signed: bytes.subarray(0, SIGNED_BYTES),

@@ -208,7 +208,9 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
       else await sessions.end(found.session.id, found.session.userId, 'refresh_token_reused', event);
     }
     const subject = found && { sub: found.session.userId, sid: found.session.id, clientId: found.session.clientId };
-    throw new Refusal(decision.code, subject ? { subject } : {});
+    // After a restore all clients behind one address present genuine tokens that are refused: no reason to block it.
+    const genuine = decision.effect === 'audit';
+    throw new Refusal(decision.code, { genuine, ...(subject ? { subject } : {}) });
   }
 }
 

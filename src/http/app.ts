@@ -12,6 +12,7 @@ import { accountRoutes } from './account-routes.js';
 import { collectPaths, hasGoodHost, refuseBody, refuseConnection, refuseOtherMethods } from './before-routing.js';
 import { acceptJson } from './bodies.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
+import { registerDraining } from './draining.js';
 import { sendRefusal, toRefusal } from './errors.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
@@ -51,6 +52,8 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
     requestTimeout: REQUEST_TIMEOUT_MS,
     handlerTimeout: HANDLER_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // A request that is in while the server drains is answered like any other; the framework's own 503 has no format.
+    return503OnClosing: false,
     // Node would answer a request without Host by itself, in no format at all: refused below.
     // Node swaps the two timeouts if the one for headers, 60 s unless set, is longer than the one for whole requests.
     http: {
@@ -76,6 +79,7 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   app.removeAllContentTypeParsers();
   registerRequestLog(app);
+  registerDraining(app);
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');

@@ -59,6 +59,12 @@ t.test('a token has one spelling', async (t) => {
   }
 });
 
+t.test('a generation that the store cannot count is no token', async (t) => {
+  const most = 2 ** 31 - 1;
+  t.equal(presented(formatRefreshToken(SESSION_ID, most, secret, familyKey)).generation, most);
+  t.equal(parseRefreshToken(formatRefreshToken(SESSION_ID, most + 1, secret, familyKey)), null);
+});
+
 t.test('each next secret depends on the one before, the salt, the session and the generation', async (t) => {
   const next = nextSecret(secret, salt, SESSION_ID, 8);
   t.equal(next.length, 32);

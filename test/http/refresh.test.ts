@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap';
+import { formatRefreshToken } from '../../src/domain/refresh-token.js';
+import type { SessionId } from '../../src/domain/types.js';
 import { embeddedDatabase, onEachDatabase } from '../support/databases.js';
 import {
   codeOf,
@@ -132,6 +134,7 @@ t.test('what was never issued is refused, and changes nothing', async (t) => {
     tokens.access_token,
     tampered(tokens.refresh_token, 'tag'),
     tampered(tokens.refresh_token, 'secret'),
+    formatRefreshToken(tokens.session_id as SessionId, 2 ** 32 - 1, new Uint8Array(32), new Uint8Array(32)),
     `${tokens.refresh_token}=`,
     tokens.refresh_token.slice(0, -1),
   ]) {
@@ -143,7 +146,7 @@ t.test('what was never issued is refused, and changes nothing', async (t) => {
 });
 
 t.test('a token newer than a restored database is refused and noted; the session lives', async (t) => {
-  const { service, tokens } = await loggedIn(t);
+  const { service, email, tokens } = await loggedIn(t, { LIMIT_FAILURES: '1' });
   const backup = await sessionRow(service, tokens);
   const { refresh_token: next } = (await service.refresh(tokens.refresh_token)).json();
   const hex = Buffer.from(backup.current_hash as Uint8Array).toString('hex');
@@ -151,6 +154,7 @@ t.test('a token newer than a restored database is refused and noted; the session
   await execute(database, `UPDATE sessions SET ${restore} WHERE id = '${tokens.session_id}'`);
   t.equal(codeOf(await service.refresh(next)), 'invalid_refresh_token');
   t.equal((await rowsOf(database, 'audit_events', `event = 'refresh.ahead_of_store'`)).length, 1);
+  t.ok((await service.login(email)).refresh_token, 'and nobody has guessed: the address is not blocked');
   t.equal((await service.refresh(tokens.refresh_token)).statusCode, 200);
 });
 

@@ -38,13 +38,15 @@ interface ErrorLike {
   kind?: unknown;
 }
 
+/** Every SQLSTATE of Postgres has a digit, and Prisma's codes and the system's, such as EPIPE, are as long. */
+const isSqlState = (code: string): boolean => /^(?=\D*\d)[0-9A-Z]{5}$/.test(code) && !/^P[12]\d{3}$/.test(code);
+
 /** The first SQLSTATE in an error or in what caused it. */
 function sqlState(error: unknown, depth = 0): string | null {
   if (typeof error !== 'object' || error === null || depth > 4) return null;
   const { code, cause, meta, originalCode } = error as ErrorLike;
   for (const candidate of [originalCode, code]) {
-    if (typeof candidate === 'string' && /^[0-9A-Z]{5}$/.test(candidate) && !/^P[12]\d{3}$/.test(candidate))
-      return candidate;
+    if (typeof candidate === 'string' && isSqlState(candidate)) return candidate;
   }
   return sqlState(meta?.driverAdapterError, depth + 1) ?? sqlState(cause, depth + 1);
 }
@@ -60,11 +62,13 @@ const connectionCodes = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  // A Unix socket whose server is not there.
+  'ENOENT',
 ]);
 
 /** pg has no codes for what happens to its own connections, only messages. */
 const connectionMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Cannot use a pool after calling end)/i;
+  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Cannot use a pool after calling end|There was an error establishing an SSL connection)/i;
 
 function isConnectionFailure(error: unknown, depth = 0): string | null {
   if (!(error instanceof Error) || depth > 4) return null;

@@ -71,6 +71,10 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
   async function withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await pool.connect();
     let broken: Error | undefined;
+    // The pool listens only while it has the client, and a lost connection that nobody hears of ends the process. The
+    // statement that meets it rejects.
+    const ignore = () => {};
+    client.on('error', ignore);
     try {
       return await work(client);
     } catch (error) {
@@ -79,6 +83,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
     } finally {
       // A connection whose state is not known for sure is closed instead of being lent again.
       client.release(broken);
+      client.off('error', ignore);
     }
   }
 

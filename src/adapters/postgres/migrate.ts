@@ -22,7 +22,6 @@ interface Applied {
   migration_name: string;
   checksum: string;
   finished_at: Date | null;
-  rolled_back_at: Date | null;
 }
 
 const createTable = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -38,9 +37,10 @@ const createTable = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
 
 const lock: Statement = { name: 'migrate_lock', text: 'SELECT pg_try_advisory_lock($1) AS held' };
 const unlock: Statement = { name: 'migrate_unlock', text: 'SELECT pg_advisory_unlock($1)' };
+// What `prisma migrate resolve` marked as rolled back is to be applied anew, and its row stays.
 const applied: Statement = {
   name: 'migrate_applied',
-  text: 'SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations',
+  text: 'SELECT migration_name, checksum, finished_at FROM _prisma_migrations WHERE rolled_back_at IS NULL',
 };
 const record: Statement = {
   name: 'migrate_record',
@@ -107,7 +107,7 @@ export async function migrate(database: Database, sleep: (ms: number) => Promise
 }
 
 function refuseOddities(migration: Migration, row: Applied): void {
-  if (row.finished_at === null || row.rolled_back_at !== null) {
+  if (row.finished_at === null) {
     throw new Error(`migration ${migration.name} was begun and not finished; see "prisma migrate resolve"`);
   }
   if (row.checksum !== migration.checksum) {
