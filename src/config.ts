@@ -71,6 +71,13 @@ const urlWith =
     return url && protocols.includes(url.protocol) ? value : expected(what);
   };
 
+/** `options` would take the place of those that every connection of the service has. */
+const postgresUrl = (value: string): string => {
+  const what = 'a postgres:// or postgresql:// URL without the parameter options';
+  const url = urlWith(what, 'postgres:', 'postgresql:')(value);
+  return new URL(url).searchParams.has('options') ? expected(what) : url;
+};
+
 const issuer = (value: string): string => {
   const url = URL.canParse(value) ? new URL(value) : null;
   const ok =
@@ -102,7 +109,7 @@ export const variables = {
   NODE_ENV: variable({
     meaning: '`production` asks for an explicit ISSUER, KEK and Redis',
     default: 'development',
-    parse: text,
+    parse: oneOf('development', 'test', 'production'),
   }),
   HOST: variable({ meaning: 'Address to listen on', default: '127.0.0.1', parse: text }),
   PORT: variable({ meaning: 'Port to listen on', default: '3000', parse: integer(1, 65_535) }),
@@ -115,7 +122,7 @@ export const variables = {
   DATABASE_URL: variable({
     meaning: 'PostgreSQL; unset: an embedded Postgres in DATA_DIR',
     default: null,
-    parse: urlWith('a postgres:// or postgresql:// URL', 'postgres:', 'postgresql:'),
+    parse: postgresUrl,
     secret: true,
   }),
   DATABASE_POOL: variable({ meaning: 'Connections to PostgreSQL', default: '10', parse: integer(1, 1000) }),

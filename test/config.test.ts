@@ -97,6 +97,11 @@ t.test('production asks for what a guess would get wrong', async (t) => {
   t.same(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d', REDIS_URL: 'redis://h' }), []);
 });
 
+t.test('what would quietly mean something else is refused', async (t) => {
+  t.match(problemsOf({ NODE_ENV: 'Production' }), [/^NODE_ENV/]);
+  t.match(problemsOf({ DATABASE_URL: 'postgres://h/d?options=-c%20timezone%3DAsia/Tokyo' }), [/^DATABASE_URL/]);
+});
+
 t.test('an issuer has one spelling', async (t) => {
   for (const issuer of ['https://a/', 'https://a?x', 'https://a#x', 'https://u:p@a', 'ftp://a', 'a', 'https://a b']) {
     t.equal(problemsOf({ ISSUER: issuer }).length, 1, issuer);

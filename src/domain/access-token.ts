@@ -29,6 +29,8 @@ export interface AccessTokenContent {
 }
 
 export interface AccessTokenIssuer {
+  /** Throws Refusal `signing_key_unavailable`. */
+  ensureCanIssue(): void;
   issue(content: AccessTokenContent): Promise<string>;
 }
 
@@ -36,6 +38,9 @@ const encode = (value: unknown): string => toBase64url(Buffer.from(JSON.stringif
 
 export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTokenIssuer {
   return {
+    ensureCanIssue() {
+      keys.signingKey();
+    },
     async issue({ sub, aud, iat, ttl, jti, clientId, scope, sid, roles, authTime }) {
       const { kid, alg, handle } = keys.signingKey();
       const header = { alg, kid, typ: 'at+jwt' };

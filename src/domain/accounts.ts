@@ -136,6 +136,8 @@ export function createAccounts(parts: AccountsParts): Accounts {
   }
 
   async function startSession(user: User, client: Client, audience: string, scope: string, request: LoginRequest) {
+    // No session begins whose tokens nobody would get.
+    tokens.ensureCanIssue();
     const at: Instant = clock.now();
     const secret = random.bytes(SECRET_BYTES);
     const expiresAt = later(at, client.absoluteTtl);

@@ -49,10 +49,19 @@ export function createReadiness(
     }
   }
 
+  async function look(): Promise<Missing[]> {
+    const [databaseResult, redisWorks] = await Promise.all([databaseProblem(), works(announcements.ping())]);
+    return [databaseResult, redisWorks ? null : ('redis' as const), signingKeyProblem()].filter((m) => m !== null);
+  }
+
+  // Anybody may ask, so that however many do, there is one look at a time.
+  let looking: Promise<Missing[]> | null = null;
   return {
-    async missing() {
-      const [databaseResult, redisWorks] = await Promise.all([databaseProblem(), works(announcements.ping())]);
-      return [databaseResult, redisWorks ? null : ('redis' as const), signingKeyProblem()].filter((m) => m !== null);
+    missing() {
+      looking ??= look().finally(() => {
+        looking = null;
+      });
+      return looking;
     },
   };
 }

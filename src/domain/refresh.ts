@@ -145,6 +145,8 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
   return async ({ refreshToken, idempotencyKey, clientId, caller }) => {
     const token = parseRefreshToken(refreshToken);
     if (token === null) throw new Refusal('invalid_refresh_token');
+    // A client without a key could not repeat a rotation whose answer cannot be made for longer than the leeway.
+    tokens.ensureCanIssue();
     const key = idempotencyKey === null ? null : hashIdempotencyKey(idempotencyKey);
     const presented = { token, key, clientId };
 

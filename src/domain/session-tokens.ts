@@ -21,12 +21,15 @@ export interface IssuedTokens {
 }
 
 export interface SessionTokens {
+  /** Throws Refusal `signing_key_unavailable` while nothing can be issued. */
+  ensureCanIssue(): void;
   /** `secret` is the secret of the row's current generation. */
   issue(found: SessionWithOwner, secret: Uint8Array, at: Instant): Promise<IssuedTokens>;
 }
 
 export function createSessionTokens(accessTokens: AccessTokenIssuer, newJti: () => string): SessionTokens {
   return {
+    ensureCanIssue: () => accessTokens.ensureCanIssue(),
     async issue({ session, roles, accessTokenTtl: ttl }, secret, at) {
       const now = seconds(at);
       const made = seconds(session.rotations[0]?.at ?? session.createdAt);

@@ -7,6 +7,7 @@ import { callerOf } from './request-log.js';
 import {
   Audience,
   bearerRouteCodes,
+  bearerSecurity,
   bodyCodes,
   ClientId,
   Closed,
@@ -28,8 +29,6 @@ const shown = (user: DomainUser) => ({
   email_verified: user.emailVerified,
   created_at: new Date(user.createdAt).toISOString(),
 });
-
-const bearerSecurity = [{ bearer: [] }];
 
 export function accountRoutes(app: App, { accounts, sessions }: Services): void {
   app.post(

@@ -7,7 +7,16 @@ import type { Client } from '../domain/types.js';
 import { authorizationOf } from './bearer.js';
 import { acceptForms, formDecode } from './bodies.js';
 import { callerOf } from './request-log.js';
-import { Audience, bodyCodes, ClientId, oauthRefusals, RefreshToken, Scope, TokenResponse } from './schemas.js';
+import {
+  Audience,
+  bodyCodes,
+  ClientId,
+  oauthRefusals,
+  RefreshToken,
+  refreshCodes,
+  Scope,
+  TokenResponse,
+} from './schemas.js';
 import type { Services } from './services.js';
 import { refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
 import type { App } from './typed.js';
@@ -116,17 +125,7 @@ export function oauthRoutes(app: App, services: Services): void {
             'grant_not_allowed',
             'audience_not_allowed',
             'scope_not_allowed',
-            'invalid_idempotency_key',
-            'idempotency_key_reused',
-            'invalid_refresh_token',
-            'refresh_token_reused',
-            'refresh_superseded',
-            'session_revoked',
-            'session_expired',
-            'account_disabled',
-            'role_required',
-            'too_many_attempts',
-            'signing_key_unavailable',
+            ...refreshCodes,
             ...bodyCodes,
           ),
         },

@@ -94,7 +94,23 @@ const always: ErrorCode[] = ['invalid_request', 'too_many_requests', 'internal_e
 const withBody: ErrorCode[] = ['payload_too_large', 'unsupported_media_type'];
 const withStore: ErrorCode[] = ['store_unavailable'];
 
+/** A refresh, at either of its paths. */
+export const refreshCodes: ErrorCode[] = [
+  'invalid_idempotency_key',
+  'idempotency_key_reused',
+  'refresh_superseded',
+  'refresh_token_reused',
+  'invalid_refresh_token',
+  'session_revoked',
+  'session_expired',
+  'account_disabled',
+  'role_required',
+  'too_many_attempts',
+  'signing_key_unavailable',
+];
 export const bodyCodes = [...withBody, ...withStore];
+/** For routes that take a bearer token (RFC 6750), as OpenAPI says it. */
+export const bearerSecurity = [{ bearer: [] }];
 export const bearerRouteCodes: ErrorCode[] = [...bearerCodes, 'session_required', ...withStore];
 
 type Describe = (codes: ErrorCode[]) => string;

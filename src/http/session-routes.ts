@@ -10,10 +10,12 @@ import { authenticate, bearerOf } from './bearer.js';
 import { callerOf } from './request-log.js';
 import {
   bearerRouteCodes,
+  bearerSecurity,
   bodyCodes,
   Closed,
   NoContent,
   RefreshToken,
+  refreshCodes,
   refusals,
   Timestamp,
   TokenResponse,
@@ -21,8 +23,6 @@ import {
 } from './schemas.js';
 import type { Services } from './services.js';
 import type { App } from './typed.js';
-
-const bearerSecurity = [{ bearer: [] }];
 
 export const refreshHeaders = Type.Object({
   'Idempotency-Key': Type.Optional(
@@ -101,21 +101,7 @@ export function sessionRoutes(app: App, services: Services): void {
         body: Closed({ refresh_token: RefreshToken }),
         response: {
           200: { ...TokenResponse, headers: refreshOutcome },
-          ...refusals(
-            '/v1/refresh',
-            'invalid_idempotency_key',
-            'idempotency_key_reused',
-            'refresh_superseded',
-            'refresh_token_reused',
-            'invalid_refresh_token',
-            'session_revoked',
-            'session_expired',
-            'account_disabled',
-            'role_required',
-            'too_many_attempts',
-            'signing_key_unavailable',
-            ...bodyCodes,
-          ),
+          ...refusals('/v1/refresh', ...refreshCodes, ...bodyCodes),
         },
       },
     },

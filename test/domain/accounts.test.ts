@@ -75,6 +75,7 @@ async function setUp(t: Test) {
     hasher,
     isCommonPassword: () => false,
     tokens: {
+      ensureCanIssue() {},
       issue: async ({ session }) => ({
         response: {
           access_token: '',

@@ -5,6 +5,7 @@ import { embeddedDatabase, onEachDatabase } from '../support/databases.js';
 import {
   codeOf,
   execute,
+  PASSWORD,
   rowOf,
   rowsOf,
   startService,
@@ -180,6 +181,26 @@ t.test('idle and absolute ends, and a disabled account', async (t) => {
   const response = await disabled.service.refresh(disabled.tokens.refresh_token);
   t.equal(response.statusCode, 401);
   t.equal(codeOf(response), 'account_disabled');
+});
+
+t.test('a node that may not sign changes nothing before it says so', async (t) => {
+  const { service, email, userId, tokens } = await loggedIn(t);
+  const post = (url: string, payload: object) =>
+    service.app.inject({ method: 'POST', url, payload, headers: { 'content-type': 'application/json' } });
+  // Nothing has read the keys for too long.
+  service.clock.advance(601);
+  for (const refused of [
+    await post('/v1/refresh', { refresh_token: tokens.refresh_token }),
+    await post('/v1/login', { email, password: PASSWORD }),
+  ]) {
+    t.equal(refused.statusCode, 503);
+    t.equal(codeOf(refused), 'signing_key_unavailable');
+    t.equal(refused.headers['retry-after'], '30');
+  }
+  t.match(await sessionRow(service, tokens), { generation: 0 });
+  t.equal((await rowsOf(database, 'sessions', `user_id = '${userId}'`)).length, 1, 'no session that nobody holds');
+  service.clock.advance(30);
+  t.equal(outcomeOf(await service.refresh(tokens.refresh_token)), 'rotated', 'even without a key nothing is lost');
 });
 
 t.test('the windows are the configured ones', async (t) => {

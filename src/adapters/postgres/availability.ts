@@ -99,8 +99,19 @@ const unavailable = (reason: string) =>
   new Refusal('store_unavailable', { retryAfter: RETRY_AFTER_S, cause: new DatabaseFault(reason) });
 
 /** Unique violation, from the driver or from Prisma. */
-export const isUniqueViolation = (error: unknown): boolean =>
+const isUniqueViolation = (error: unknown): boolean =>
   error instanceof DatabaseFault && (error.code === '23505' || error.code === 'P2002');
+
+/** False when something unique is there already; the transaction of `work` has then changed nothing. */
+export async function unlessTaken(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (isUniqueViolation(error)) return false;
+    throw error;
+  }
+}
 
 async function translated<T>(work: () => Promise<T>): Promise<T> {
   try {

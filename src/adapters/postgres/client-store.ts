@@ -1,7 +1,7 @@
 import { type Client, type Grant, instant, type Sha256 } from '../../domain/types.js';
 import type { ClientStore } from '../../ports/client-store.js';
 import { auditRow } from './audit.js';
-import { isUniqueViolation } from './availability.js';
+import { unlessTaken } from './availability.js';
 import type { Database } from './database.js';
 import type { Client as Row } from './generated/client.js';
 
@@ -31,14 +31,10 @@ export const createClientStore = (database: Database): ClientStore => ({
       corsOrigins: [...client.corsOrigins],
       createdAt: new Date(client.createdAt),
     };
-    try {
-      await database.orm((prisma) =>
+    return unlessTaken(
+      database.orm((prisma) =>
         prisma.$transaction([prisma.client.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
-      );
-      return true;
-    } catch (error) {
-      if (isUniqueViolation(error)) return false;
-      throw error;
-    }
+      ),
+    );
   },
 });

@@ -1,7 +1,7 @@
 import { instant, type User, type UserId } from '../../domain/types.js';
 import type { UserStore } from '../../ports/user-store.js';
 import { appendAudit, auditRow } from './audit.js';
-import { isUniqueViolation } from './availability.js';
+import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
 import { endAllSessions } from './session-store.js';
@@ -33,15 +33,11 @@ export const createUserStore = (database: Database): UserStore => ({
       disabledAt: user.disabledAt && new Date(user.disabledAt),
       createdAt: new Date(user.createdAt),
     };
-    try {
-      await database.orm((prisma) =>
+    return unlessTaken(
+      database.orm((prisma) =>
         prisma.$transaction([prisma.user.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
-      );
-      return true;
-    } catch (error) {
-      if (isUniqueViolation(error)) return false;
-      throw error;
-    }
+      ),
+    );
   },
 
   async findByEmailKey(emailKey) {
