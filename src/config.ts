@@ -4,7 +4,20 @@
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import ipaddr from 'ipaddr.js';
+import {
+  boolean,
+  duration,
+  headerName,
+  integer,
+  issuer,
+  list,
+  network,
+  oneOf,
+  origin,
+  postgresUrl,
+  text,
+  urlWith,
+} from './config-values.js';
 import { type SigningAlg, signingAlgs } from './domain/types.js';
 
 /** Lists every bad variable with what is wrong with it, and no value of a secret one. */
@@ -27,78 +40,6 @@ interface Variable<T> {
   /** Checked, but of no effect in this version. */
   later?: true;
 }
-
-const expected = (what: string): never => {
-  throw what;
-};
-
-const text = (value: string): string => value;
-
-const integer = (min: number, max: number) => (value: string) => {
-  const n = /^\d{1,12}$/.test(value) ? Number(value) : Number.NaN;
-  return n >= min && n <= max ? n : expected(`a whole number from ${min} to ${max}`);
-};
-
-const oneOf =
-  <T extends string>(...values: readonly T[]) =>
-  (value: string): T =>
-    values.find((candidate) => candidate === value) ?? expected(`one of ${values.join(', ')}`);
-
-const boolean = (value: string): boolean => oneOf('true', 'false')(value) === 'true';
-
-const unitSeconds: Record<string, number> = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 };
-/** Ten years; longer ones are mistakes. */
-const MAX_DURATION_S = 3650 * 86_400;
-
-/** Seconds. */
-export const duration = (value: string): number => {
-  const match = /^(\d{1,10})([smhd]?)$/.exec(value);
-  const secs = match ? Number(match[1]) * (unitSeconds[match[2] ?? ''] ?? Number.NaN) : Number.NaN;
-  return secs <= MAX_DURATION_S ? secs : expected('seconds, or a number with s, m, h or d, up to 3650d');
-};
-
-const list = (item: (value: string) => string) => (value: string) =>
-  value
-    .split(',')
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== '')
-    .map(item);
-
-const urlWith =
-  (what: string, ...protocols: string[]) =>
-  (value: string) => {
-    const url = URL.canParse(value) ? new URL(value) : null;
-    return url && protocols.includes(url.protocol) ? value : expected(what);
-  };
-
-/** `options` would take the place of those that every connection of the service has. */
-const postgresUrl = (value: string): string => {
-  const what = 'a postgres:// or postgresql:// URL without the parameter options';
-  const url = urlWith(what, 'postgres:', 'postgresql:')(value);
-  return new URL(url).searchParams.has('options') ? expected(what) : url;
-};
-
-const issuer = (value: string): string => {
-  const url = URL.canParse(value) ? new URL(value) : null;
-  const ok =
-    url && /^https?:$/.test(url.protocol) && !/[?#\s]|\/$/.test(value) && url.username === '' && url.password === '';
-  return ok ? value : expected('an http(s) URL without query, fragment, credentials or a slash at its end');
-};
-
-const origin = (value: string): string => {
-  const url = URL.canParse(value) ? new URL(value) : null;
-  return url && /^https?:$/.test(url.protocol) && url.origin === value
-    ? value
-    : expected('origins such as https://app.example.com, comma-separated, no wildcard');
-};
-
-const network = (value: string): string =>
-  ipaddr.isValid(value) || ipaddr.isValidCIDR(value)
-    ? value
-    : expected('addresses and networks such as 10.0.0.0/8, comma-separated');
-
-const headerName = (value: string): string =>
-  /^[A-Za-z0-9-]{1,64}$/.test(value) ? value.toLowerCase() : expected('a header name of letters, digits and dashes');
 
 const variable = <T, Default extends string | null>(value: Variable<T> & { default: Default }) => value;
 
