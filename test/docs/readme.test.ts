@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,7 +83,10 @@ t.test('the lines to paste are those that the service prints', async (t) => {
   t.equal(shell[2], [register, login, refresh].join('\n'));
 });
 
-t.test('the lines to paste register, log in and refresh', async (t) => {
+const missing = ['bash', 'curl'].filter((command) => spawnSync(command, ['--version']).error !== undefined);
+const skip = missing.length > 0 && `no ${missing.join(' and ')} to paste the lines into`;
+
+t.test('the lines to paste register, log in and refresh', { skip }, async (t) => {
   const address = await serve(t);
   const [register, login, refresh] = (shell[2] ?? '').replaceAll(ADDRESS, address).split('\n');
   noteSecret(PASSWORD, KEY);
