@@ -8,7 +8,12 @@ import type { App } from './typed.js';
 
 export async function registerDocs(app: App): Promise<void> {
   await app.register(swagger, openapiOptions);
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    // There is one document, so that the bar for choosing another is of no use.
+    theme: { title: 'Keyturn', css: [{ filename: 'keyturn.css', content: '.swagger-ui .topbar { display: none }' }] },
+  });
 }
 
 const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
