@@ -32,6 +32,8 @@ import type { Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { Clock } from './ports/clock.js';
 import type { KekSource } from './ports/kek-source.js';
+import type { Metrics } from './ports/metrics.js';
+import type { Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
 
 /** Seconds: failures are counted by the minute. */
@@ -47,6 +49,8 @@ export interface Foundation {
   database: Database;
   announcements: Announcements & { close?(): Promise<void> };
   keks: KekSource;
+  places: Places;
+  metrics: Metrics;
   clock: Clock;
   random: Random;
 }
@@ -70,6 +74,14 @@ export function openAnnouncements({ REDIS_URL }: Config, log: Log): Foundation['
   return connectAnnouncements(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
 }
 
+/** Loaded here: the commands have no use for it. */
+export async function openPlaces({ GEOIP_DB }: Config): Promise<Places> {
+  const geo = await import('./adapters/geo/places.js');
+  return geo.openPlaces(GEOIP_DB ?? geo.COUNTRY_DATABASE).catch((error: Error) => {
+    throw new Error(`${GEOIP_DB === null ? 'the country database' : 'GEOIP_DB:'} ${error.message}`, { cause: error });
+  });
+}
+
 /** Outside production the first KEK is made; in production somebody has to decide where it is kept. */
 export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource {
   if (!production && !hasKek(KEYS_DIR)) {
@@ -85,7 +97,7 @@ export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource 
 }
 
 export function compose(config: Config, foundation: Foundation): Services {
-  const { database, announcements, keks, clock, random } = foundation;
+  const { database, announcements, keks, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
@@ -132,6 +144,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     refresh: createRefresh({
       sessions: sessionStore,
       audit,
+      metrics,
       tokens,
       clock,
       random,
@@ -145,5 +158,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     guard,
     keys,
     readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
+    places,
+    metrics,
   };
 }

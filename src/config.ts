@@ -128,7 +128,17 @@ export const variables = {
     default: 'info',
     parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
   }),
-  METRICS_PORT: variable({ meaning: 'Port of /metrics', default: null, parse: integer(1, 65_535), later: true }),
+  METRICS_PORT: variable({
+    meaning: 'Port of `/metrics`, on HOST like PORT, and without any password: keep it from the public. Unset: none',
+    default: null,
+    parse: integer(1, 65_535),
+  }),
+  GEOIP_DB: variable({
+    meaning:
+      'City or country database (an mmdb file) for the places of devices, read once, at the start. Default: countries, from the database that comes with the service',
+    default: null,
+    parse: text,
+  }),
   LIMIT_FAILURES: variable({
     meaning: 'Failed attempts a minute from one address before it is blocked; 0 turns it off',
     default: '5',
@@ -195,6 +205,8 @@ export function readConfig(env: Environment = process.env, purpose: 'service' | 
     const named = new Set(problems.map(nameOf));
     problems.push(...productionProblems(values).filter((problem) => !named.has(nameOf(problem))));
   }
+  if (values.METRICS_PORT !== null && values.METRICS_PORT === values.PORT)
+    problems.push('METRICS_PORT: must be another port than PORT');
   if (problems.length > 0) throw new ConfigError(problems);
   const withoutEffect = entries
     .filter(([name, spec]) => spec.later && (env[name] || env[`${name}_FILE`]))

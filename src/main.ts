@@ -3,14 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Database } from './adapters/postgres/database.js';
 import { migrate } from './adapters/postgres/migrate.js';
+import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { welcome } from './cli/welcome.js';
-import { compose, openAnnouncements, openDatabase, openKeks } from './compose.js';
+import { compose, openAnnouncements, openDatabase, openKeks, openPlaces } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
 import { buildApp } from './http/app.js';
+import { listen } from './http/listen.js';
+import { buildMetricsApp } from './http/metrics-app.js';
 import { every } from './jobs/every.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
@@ -58,6 +61,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const startedAt = performance.now();
   if (config.withoutEffect.length > 0)
     log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
+  const places = await openPlaces(config);
   const keks = openKeks(config, log);
   const database = await openDatabase(config, log);
   const announcements = openAnnouncements(config, log);
@@ -67,7 +71,16 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   };
   try {
     await migrateWhenReachable(database, log);
-    const services = compose(config, { database, announcements, keks, clock: systemClock, random: systemRandom });
+    const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
+    const services = compose(config, {
+      database,
+      announcements,
+      keks,
+      places,
+      metrics,
+      clock: systemClock,
+      random: systemRandom,
+    });
     await services.clients.seed();
     await services.keys.load();
     for (const problem of services.keys.problems())
@@ -84,8 +97,15 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       corsOrigins: config.CORS_ORIGINS,
       limitRequests: config.LIMIT_REQUESTS,
     });
+    if (config.METRICS_PORT !== null) {
+      const metricsApp = await buildMetricsApp(metrics, log);
+      closing.unshift(() => metricsApp.close());
+      await listen(metricsApp, config.HOST, config.METRICS_PORT, 'METRICS_PORT');
+      log.info({ address: `${listeningAddress(config.HOST, config.METRICS_PORT)}/metrics` }, 'metrics are served');
+    }
+    // Closed first, so that the requests it ends with can still be counted and read.
     closing.unshift(() => app.close());
-    await app.listen({ host: config.HOST, port: config.PORT, listenTextResolver: () => 'listening' });
+    await listen(app, config.HOST, config.PORT, 'PORT');
     const address = listeningAddress(config.HOST, config.PORT);
     log.info({ address, issuer: config.ISSUER, start_ms: Math.round(performance.now() - startedAt) }, 'ready');
     if (!config.production) process.stderr.write(welcome(address));

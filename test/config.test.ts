@@ -102,6 +102,14 @@ t.test('what would quietly mean something else is refused', async (t) => {
   t.match(problemsOf({ DATABASE_URL: 'postgres://h/d?options=-c%20timezone%3DAsia/Tokyo' }), [/^DATABASE_URL/]);
 });
 
+t.test('metrics are kept off the public port', async (t) => {
+  t.match(readConfig({}), { METRICS_PORT: null });
+  t.match(readConfig({ METRICS_PORT: '9090' }), { METRICS_PORT: 9090 });
+  t.match(problemsOf({ PORT: '9090', METRICS_PORT: '9090' }), [/^METRICS_PORT: .*PORT/]);
+  t.match(problemsOf({ METRICS_PORT: '3000' }), [/^METRICS_PORT: /], 'nor on the one that is the default');
+  t.match(problemsOf({ PORT: 'x', METRICS_PORT: 'y' }), [/^PORT: /, /^METRICS_PORT: /], 'each is named once');
+});
+
 t.test('an issuer has one spelling', async (t) => {
   for (const issuer of ['https://a/', 'https://a?x', 'https://a#x', 'https://u:p@a', 'ftp://a', 'a', 'https://a b']) {
     t.equal(problemsOf({ ISSUER: issuer }).length, 1, issuer);
@@ -115,5 +123,5 @@ t.test('a service that listens everywhere is its own issuer on loopback', async 
 });
 
 t.test('what is set without effect is told', async (t) => {
-  t.same(readConfig({ METRICS_PORT: '9090', PORT: '1' }).withoutEffect, ['METRICS_PORT']);
+  t.same(readConfig({ KEY_ROTATION_DAYS: '7', METRICS_PORT: '9090' }).withoutEffect, ['KEY_ROTATION_DAYS']);
 });

@@ -41,8 +41,6 @@ function explain(error: unknown): string {
     return `${error.code}: ${error.detail}${cause}`;
   }
   if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return 'the port is in use: stop what listens there, or set PORT to another';
   const ours = ['FolderInUse', 'KekProblem', 'Error'].includes(error.name);
   return ours ? error.message : (error.stack ?? error.message);
 }

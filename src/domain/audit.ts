@@ -12,6 +12,7 @@ export const auditEvent = (
   outcome,
   at,
   ip: caller.ip,
+  place: caller.place,
   userAgent: caller.userAgent,
   requestId: caller.requestId,
   ...about,

@@ -43,7 +43,7 @@ export interface Clients {
   seed(): Promise<void>;
 }
 
-const service = { ip: null, userAgent: null, requestId: null };
+const service = { ip: null, place: null, userAgent: null, requestId: null };
 
 export function createClients(store: ClientStore, clock: Clock, random: Random): Clients {
   async function create(fields: NewClient) {

@@ -1,4 +1,4 @@
-import type { Subject } from './types.js';
+import type { AuditEvent, Subject } from './types.js';
 
 /**
  * Every way in which Keyturn refuses, by a stable code. Clients are written against the codes; titles and details may
@@ -69,6 +69,8 @@ export interface RefusalOptions {
   extra?: Record<string, unknown>;
   /** Whom it is about; for the log alone. */
   subject?: Subject;
+  /** The event that tells more than the code does; for the metrics alone. */
+  event?: AuditEvent['event'];
   /** For a secret that was refused though this service once issued it: nobody has guessed at it. */
   genuine?: boolean;
   cause?: unknown;
@@ -82,6 +84,7 @@ export class Refusal extends Error {
   readonly retryAfter: number | undefined;
   readonly extra: Record<string, unknown>;
   readonly subject: Subject | undefined;
+  readonly event: AuditEvent['event'] | undefined;
   readonly genuine: boolean;
 
   constructor(code: ErrorCode, options: RefusalOptions = {}) {
@@ -91,6 +94,7 @@ export class Refusal extends Error {
     this.retryAfter = options.retryAfter;
     this.extra = options.extra ?? {};
     this.subject = options.subject;
+    this.event = options.event;
     this.genuine = options.genuine ?? false;
   }
 }

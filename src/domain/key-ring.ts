@@ -137,6 +137,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       outcome: 'success',
       actor: 'service',
       ip: null,
+      place: null,
       userAgent: null,
       requestId: null,
       details: { kid, alg, kek: kek.id },

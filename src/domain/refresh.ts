@@ -7,10 +7,12 @@
  */
 import type { AuditLog } from '../ports/audit-log.js';
 import type { Clock } from '../ports/clock.js';
+import type { Metrics } from '../ports/metrics.js';
 import type { Random } from '../ports/random.js';
 import type { SessionStore } from '../ports/session-store.js';
 import { auditEvent } from './audit.js';
 import { type ErrorCode, Refusal } from './errors.js';
+import { counted } from './refresh-outcome.js';
 import {
   isGenuine,
   isSecretOf,
@@ -130,6 +132,7 @@ export interface RefreshResult extends IssuedTokens {
 export interface RefreshParts {
   sessions: SessionStore;
   audit: AuditLog;
+  metrics: Metrics;
   tokens: SessionTokens;
   clock: Clock;
   random: Random;
@@ -141,8 +144,10 @@ export type Refresh = (request: RefreshRequest) => Promise<RefreshResult>;
 /** How often a rotation that found the row changed under it looks again, before it says that it is too busy. */
 const MAX_ATTEMPTS = 3;
 
-export function createRefresh({ sessions, audit, tokens, clock, random, settings }: RefreshParts): Refresh {
-  return async ({ refreshToken, idempotencyKey, clientId, caller }) => {
+export function createRefresh({ sessions, audit, metrics, tokens, clock, random, settings }: RefreshParts): Refresh {
+  return counted(refresh, metrics);
+
+  async function refresh({ refreshToken, idempotencyKey, clientId, caller }: RefreshRequest): Promise<RefreshResult> {
     const token = parseRefreshToken(refreshToken);
     if (token === null) throw new Refusal('invalid_refresh_token');
     // A client without a key could not repeat a rotation whose answer cannot be made for longer than the leeway.
@@ -158,14 +163,14 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
       const found = await sessions.find(token.sessionId);
       const decision = decide(found, presented, at, settings);
       if (decision.do === 'rotate') continue;
-      if (decision.do === 'refuse') return await refused(decision, found, token, at, caller);
+      if (decision.do === 'refuse') return await refused(decision, found, presented, at, caller);
       if (found === null) break;
       const { session } = found;
       const secret = nextSecret(token.secret, session.rotationSalt, session.id, session.generation);
       return answer(decision.outcome, found, secret, at);
     }
     throw new Refusal('overloaded', { retryAfter: 1 });
-  };
+  }
 
   async function tryToRotate({ token, key, clientId }: Presented, at: Instant, caller: Caller) {
     const salt = random.bytes(SALT_BYTES);
@@ -194,7 +199,7 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
   async function refused(
     decision: Extract<Decision, { do: 'refuse' }>,
     found: SessionWithOwner | null,
-    token: PresentedToken,
+    presented: Presented,
     at: Instant,
     caller: Caller,
   ): Promise<never> {
@@ -204,7 +209,7 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
         userId: found.session.userId,
         sessionId: found.session.id,
         clientId: found.session.clientId,
-        details: { presented: token.generation, stored: found.session.generation },
+        details: historyOf(found.session, presented, at),
       });
       if (decision.effect === 'audit') await audit.append(event);
       else await sessions.end(found.session.id, found.session.userId, 'refresh_token_reused', event);
@@ -212,8 +217,22 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
     const subject = found && { sub: found.session.userId, sid: found.session.id, clientId: found.session.clientId };
     // After a restore all clients behind one address present genuine tokens that are refused: no reason to block it.
     const genuine = decision.effect === 'audit';
-    throw new Refusal(decision.code, { genuine, ...(subject ? { subject } : {}) });
+    const event = decision.event && { event: decision.event };
+    throw new Refusal(decision.code, { genuine, ...event, ...(subject ? { subject } : {}) });
   }
+}
+
+/** How old the token is that was presented, for whoever has to find out where a copy of it came from. */
+function historyOf({ generation, rotations }: Session, { token, key }: Presented, at: Instant) {
+  const age = generation - token.generation;
+  const usedUp = rotations[age - 1];
+  return {
+    presented: token.generation,
+    stored: generation,
+    generations_ago: age,
+    used_up_s_ago: usedUp === undefined ? null : Math.floor((at - usedUp.at) / 1000),
+    with_key: key !== null,
+  };
 }
 
 /**

@@ -114,6 +114,8 @@ export interface Subject {
 /** Where a request came from; part of every audit event. */
 export interface Caller {
   ip: string | null;
+  /** Where the address roughly is: `DE`, or `Berlin, DE`. */
+  place: string | null;
   userAgent: string | null;
   requestId: string | null;
 }

@@ -17,6 +17,7 @@ import { sendRefusal, toRefusal } from './errors.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { logRequest, registerRequestLog } from './request-log.js';
+import { measure, registerRequestMetrics } from './request-metrics.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
 import type { App } from './typed.js';
@@ -72,6 +73,7 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
       sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
       // No hook runs for these.
       logRequest(request, reply);
+      measure(request, reply, services.metrics);
     },
     clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl, settings.logger),
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App;
@@ -79,6 +81,8 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   app.removeAllContentTypeParsers();
   registerRequestLog(app);
+  registerRequestMetrics(app, services.metrics);
+  app.decorate('places', services.places);
   registerDraining(app);
 
   app.addHook('onRequest', async (request, reply) => {

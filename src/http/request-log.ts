@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { Caller, Subject } from '../domain/types.js';
+import type { Places } from '../ports/places.js';
 
 export interface Outcome {
   /** The code of a refusal, or what a refresh came to. */
@@ -14,6 +15,9 @@ declare module 'fastify' {
   interface FastifyRequest {
     outcome: Outcome;
   }
+  interface FastifyInstance {
+    places: Places;
+  }
 }
 
 const MAX_USER_AGENT_LENGTH = 512;
@@ -24,11 +28,15 @@ const MAX_PATH_LENGTH = 200;
 /** What a proxy passes on may be anything; only an address is taken for one. */
 const addressOf = (request: FastifyRequest): string | null => (ipaddr.isValid(request.ip) ? request.ip : null);
 
-export const callerOf = (request: FastifyRequest): Caller => ({
-  ip: addressOf(request),
-  userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
-  requestId: request.id,
-});
+export function callerOf(request: FastifyRequest): Caller {
+  const ip = addressOf(request);
+  return {
+    ip,
+    place: ip && request.server.places.placeOf(ip),
+    userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
+    requestId: request.id,
+  };
+}
 
 /** The path without its query, and without anything that is long enough to be a secret. */
 const safePath = (url: string): string =>

@@ -7,6 +7,8 @@ import type { Guard } from '../domain/limits.js';
 import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
 import type { Sessions } from '../domain/sessions.js';
+import type { Metrics } from '../ports/metrics.js';
+import type { Places } from '../ports/places.js';
 
 export interface Services {
   issuer: string;
@@ -18,4 +20,6 @@ export interface Services {
   guard: Guard;
   keys: KeyRing;
   readiness: Readiness;
+  places: Places;
+  metrics: Metrics;
 }

@@ -38,7 +38,7 @@ const created = ({ clientId }: Client) =>
     'client.created',
     'success',
     AT,
-    { ip: null, userAgent: null, requestId: null },
+    { ip: null, place: null, userAgent: null, requestId: null },
     { actor: 'service', clientId },
   );
 

@@ -17,7 +17,7 @@ import { execute, rowOf, rowsOf } from '../support/service.js';
 import { makeSession, presented, tampered } from '../support/sessions.js';
 
 const CALLERS = 50;
-const caller = { ip: '192.0.2.1', userAgent: 'test', requestId: 'r' };
+const caller = { ip: '192.0.2.1', place: 'NL', userAgent: 'test', requestId: 'r' };
 const clock = fakeClock();
 const now = clock.now();
 const ids = createIds(clock, systemRandom);

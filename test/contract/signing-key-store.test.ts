@@ -27,7 +27,7 @@ const created = ({ kid }: SigningKeyRow) =>
     'signing_key.created',
     'success',
     AT,
-    { ip: null, userAgent: null, requestId: null },
+    { ip: null, place: null, userAgent: null, requestId: null },
     { actor: 'service', details: { kid } },
   );
 

@@ -14,7 +14,7 @@ import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
 
 const ids = createIds(systemClock, systemRandom);
-const caller = { ip: '192.0.2.1', userAgent: 'test', requestId: 'request' };
+const caller = { ip: '192.0.2.1', place: 'NL', userAgent: 'test', requestId: 'request' };
 /** With milliseconds, which have to come back. */
 const AT = instant(Date.UTC(2026, 2, 1, 12, 0, 0, 251));
 

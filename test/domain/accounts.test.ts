@@ -15,7 +15,7 @@ import { fakeClock } from '../support/clock.js';
 import { embeddedDatabase } from '../support/databases.js';
 import { execute, rowsOf } from '../support/service.js';
 
-const caller = { ip: '192.0.2.1', userAgent: null, requestId: null };
+const caller = { ip: '192.0.2.1', place: 'NL', userAgent: null, requestId: null };
 const PASSWORD = 'a long walk by the sea';
 const invalid = { name: 'Refusal', code: 'invalid_credentials' };
 

@@ -3,7 +3,7 @@ import { createInProcessLimiter } from '../../src/adapters/in-process/attempt-li
 import { Refusal } from '../../src/domain/errors.js';
 import { createGuard } from '../../src/domain/limits.js';
 
-const caller = { ip: '192.0.2.1', userAgent: null, requestId: null };
+const caller = { ip: '192.0.2.1', place: 'NL', userAgent: null, requestId: null };
 const guardOf = (failures: number) => createGuard(createInProcessLimiter({ failures, window: 60, block: 300 }));
 const codeOf = (attempt: Promise<string>): Promise<string> => attempt.catch((error: Refusal) => error.code);
 

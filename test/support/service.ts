@@ -3,6 +3,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
+import { createMetrics, type PrometheusMetrics } from '../../src/adapters/prometheus/metrics.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { compose } from '../../src/compose.js';
 import { type Config, readConfig } from '../../src/config.js';
@@ -12,6 +13,7 @@ import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
+import type { Places } from '../../src/ports/places.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { embeddedDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
@@ -39,6 +41,7 @@ export interface ServiceOptions {
   database?: Database;
   clock?: Clock;
   keks?: KekSource;
+  places?: Places;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -63,6 +66,7 @@ export interface TestService {
   /** Only where the test did not bring its own clock. */
   clock: FakeClock;
   logs: LogLine[];
+  metrics: PrometheusMetrics;
   /** `app.inject`, keeping note of every secret that passes. */
   call(options: InjectOptions): Promise<LightMyRequestResponse>;
   post(url: string, body?: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
@@ -83,10 +87,13 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
       logs.push(JSON.parse(line));
     },
   });
+  const metrics = createMetrics();
   const services = compose(config, {
     database,
     announcements: createInProcessAnnouncements(),
     keks: options.keks ?? testKeks(),
+    places: options.places ?? { placeOf: () => null },
+    metrics,
     clock: options.clock ?? clock,
     random: systemRandom,
   });
@@ -124,6 +131,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     database,
     clock,
     logs,
+    metrics,
     call,
     post,
     get: (url, bearer) =>

@@ -14,24 +14,38 @@ export const auditRow = (event: AuditEvent) => ({
   clientId: event.clientId ?? null,
   jti: event.jti ?? null,
   ip: event.ip,
+  place: event.place,
   userAgent: event.userAgent,
   requestId: event.requestId,
   ...(event.details === undefined ? {} : { details: event.details as Record<string, string> }),
 });
 
-const columns = 'at, event, outcome, actor, user_id, session_id, client_id, jti, ip, user_agent, request_id, details';
-const types = ['timestamptz', 'text', 'text', 'text', 'uuid', 'uuid', 'text', 'text', 'text', 'text', 'text', 'jsonb'];
+const columns = {
+  at: 'timestamptz',
+  event: 'text',
+  outcome: 'text',
+  actor: 'text',
+  user_id: 'uuid',
+  session_id: 'uuid',
+  client_id: 'text',
+  jti: 'text',
+  ip: 'text',
+  place: 'text',
+  user_agent: 'text',
+  request_id: 'text',
+  details: 'jsonb',
+};
 
 /** `INSERT INTO audit_events …` with the parameters $first … and what to append to the statement's values. */
 export function auditInsert(first: number, from = ''): string {
-  const parameters = types.map((type, i) => `$${first + i}::${type}`).join(', ');
-  return `INSERT INTO audit_events (${columns}) SELECT ${parameters} ${from}`;
+  const parameters = Object.values(columns).map((type, i) => `$${first + i}::${type}`);
+  return `INSERT INTO audit_events (${Object.keys(columns).join(', ')}) SELECT ${parameters.join(', ')} ${from}`;
 }
 
 export function auditValues(event: AuditEvent): unknown[] {
-  const { at, outcome, actor, userId, sessionId, clientId, jti, ip, userAgent, requestId } = auditRow(event);
+  const { at, outcome, actor, userId, sessionId, clientId, jti, ip, place, userAgent, requestId } = auditRow(event);
   const details = event.details === undefined ? null : JSON.stringify(event.details);
-  return [at, event.event, outcome, actor, userId, sessionId, clientId, jti, ip, userAgent, requestId, details];
+  return [at, event.event, outcome, actor, userId, sessionId, clientId, jti, ip, place, userAgent, requestId, details];
 }
 
 const append: Statement = { name: 'audit_append', text: auditInsert(1) };

@@ -24,6 +24,8 @@ export interface Database extends Sql {
    * once, without parameters.
    */
   session<T>(work: (sql: Sql & { script(text: string): Promise<void> }) => Promise<T>): Promise<T>;
+  /** Where there are connections: how many, how many of them are idle, and how many callers wait for one. */
+  pool?(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
 
@@ -112,6 +114,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
         await client.end();
       }
     },
+    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async close() {
       await prisma.$disconnect();
       await pool.end();

@@ -26,7 +26,8 @@ const find: Statement = {
 /**
  * The whole transaction of a refresh, in one round trip. Whoever comes second waits for the first one's commit, sees
  * that the generation has moved, and changes nothing. The tag is compared by its hash, so that how long it takes tells
- * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is.
+ * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is. A place goes with its
+ * address: an old one never stands beside a new address.
  */
 const rotate: Statement = {
   name: 'session_rotate',
@@ -39,6 +40,7 @@ const rotate: Statement = {
       idle_expires_at = least($10::timestamptz + make_interval(secs => c.idle_ttl), s.expires_at),
       last_seen_at = greatest($10::timestamptz, s.last_seen_at),
       ip = coalesce($11::text, s.ip),
+      place = CASE WHEN $11::text IS NULL THEN s.place ELSE $14::text END,
       user_agent = coalesce($12::text, s.user_agent)
     FROM users u, clients c
     WHERE s.id = $1 AND s.generation = $2 AND s.current_hash = $3
@@ -55,12 +57,12 @@ const rotate: Statement = {
 const create: Statement = {
   name: 'session_create',
   text: `WITH owner AS (
-      SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND password_changed_at = $17 FOR SHARE
+      SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND password_changed_at = $18 FOR SHARE
     ), created AS (
       INSERT INTO sessions (id, user_id, client_id, audience, scope, generation, current_hash, rotation_salt, family_key,
-        idle_expires_at, expires_at, device_name, user_agent, ip, created_at, last_seen_at)
-      SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM owner RETURNING id
-    ), audited AS (${auditInsert(18, 'FROM created')})
+        idle_expires_at, expires_at, device_name, user_agent, ip, place, created_at, last_seen_at)
+      SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM owner RETURNING id
+    ), audited AS (${auditInsert(19, 'FROM created')})
     SELECT id FROM created`,
 };
 
@@ -156,6 +158,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       session.deviceName,
       session.caller.userAgent,
       session.caller.ip,
+      session.caller.place,
       new Date(session.createdAt),
       new Date(session.createdAt),
       new Date(passwordChangedAt),
@@ -183,6 +186,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.caller.ip,
       attempt.caller.userAgent,
       attempt.clientId,
+      attempt.caller.place,
     ]);
     return one(rows);
   },
