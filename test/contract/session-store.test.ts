@@ -148,6 +148,18 @@ async function contract(t: Test, database: Database): Promise<void> {
     t.equal(rotated?.session.idleExpiresAt, made.session.expiresAt);
   });
 
+  t.test('an address and its place are replaced together, or stay', async (t) => {
+    for (const [ip, place, after] of [
+      ['198.51.100.1', 'DE', { ip: '198.51.100.1', place: 'DE' }],
+      ['198.51.100.1', null, { ip: '198.51.100.1', place: null }],
+      [null, null, { ip: '192.0.2.1', place: 'NL' }],
+    ] as const) {
+      const made = await newSession(user);
+      await store.rotate(attempt(made, { caller: { ...caller, ip, place } }));
+      t.match(await rowOf(database, 'sessions', `id = '${made.session.id}'`), after);
+    }
+  });
+
   t.test('nothing rotates that must not', async (t) => {
     const cases: [string, (made: Made) => Partial<RotationAttempt>, string?][] = [
       ['another generation', () => ({ generation: 1 })],
@@ -245,6 +257,7 @@ async function contract(t: Test, database: Database): Promise<void> {
       clientId: 'default',
       deviceName: 'phone',
       ip: '192.0.2.1',
+      place: 'NL',
       userAgent: 'test',
       lastSeenAt: later(now, 5),
     });

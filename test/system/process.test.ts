@@ -15,6 +15,7 @@ import {
   temporaryFolder,
 } from '../support/process.js';
 import { noteSecretsOf } from '../support/run-log.js';
+import { freePort } from '../support/servers.js';
 import { PASSWORD } from '../support/service.js';
 
 /** What a process has of its own: a database and keys, which outlive it. */
@@ -121,7 +122,8 @@ async function loginInProgress(service: ServiceProcess) {
 
 t.test('a running service', async (t) => {
   const env = ownFolders(t);
-  const first = await launchReady(t, env);
+  const metricsPort = await freePort();
+  const first = await launchReady(t, { ...env, METRICS_PORT: String(metricsPort) });
   await first.register();
 
   await t.test('keeps its data folder to itself, and is named to the one who tries', async (t) => {
@@ -144,6 +146,17 @@ t.test('a running service', async (t) => {
     t.equal((await first.get('/livez')).status, 200);
   });
 
+  await t.test('serves its metrics on their own port, and not on the public one', async (t) => {
+    const scrape = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
+    t.equal(scrape.status, 200);
+    const text = await scrape.text();
+    t.match(text, /^keyturn_refresh_total\{outcome="reused"\} 0$/m);
+    t.match(text, /route="\/v1\/users",status="201"\} 1$/m);
+    t.match(text, /^process_cpu_seconds_total /m);
+    t.equal((await fetch(`http://127.0.0.1:${metricsPort}/livez`)).status, 404);
+    t.equal((await first.get('/metrics')).status, 404);
+  });
+
   await t.test('answers what it has begun before SIGTERM ends it', async (t) => {
     const login = await loginInProgress(first);
     first.child.kill('SIGTERM');
@@ -154,6 +167,7 @@ t.test('a running service', async (t) => {
     t.equal(await login.finish(), 200);
     t.match(await first.exited, { code: 0, signal: null });
     await t.rejects(first.get('/livez'), 'nobody listens any more');
+    await t.rejects(fetch(`http://127.0.0.1:${metricsPort}/metrics`), 'on either port');
   });
 });
 

@@ -33,6 +33,14 @@ t.test('every bad variable is named at once, and no value of one', async (t) => 
   t.notMatch(stderr + stdout, /hunter2/);
 });
 
+t.test('a geo database that cannot be read is named in one line, and nothing is made', async (t) => {
+  const folder = temporaryFolder(t);
+  const { code, stderr } = await runToEnd(t, ['serve'], { GEOIP_DB: join(folder, 'absent.mmdb') }, folder);
+  t.equal(code, 1);
+  t.match(stderr, /^keyturn: GEOIP_DB: .*ENOENT.*\n$/);
+  t.same(readdirSync(folder), []);
+});
+
 t.test('a secret that cannot be read from its file is named', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'redis_url'), 'hunter2-redis\n');
