@@ -1,12 +1,16 @@
-/** What is left behind when an old refresh token is used again: one audit event that says how old it was, and from where. */
+/** The audit trail: where a request came from, and how old a reused token was. And the places in the list of devices. */
 import t from 'tap';
+import { COUNTRY_DATABASE, openPlaces } from '../../src/adapters/geo/places.js';
 import { refreshesIn } from '../support/metrics.js';
-import { codeOf, rowOf, rowsOf, startService } from '../support/service.js';
+import { codeOf, PASSWORD, rowOf, rowsOf, startService, type Tokens } from '../support/service.js';
 
-const THIEF = '198.51.100.7';
+const US = '8.8.8.8';
+const NL = '193.0.6.139';
+const PRIVATE = '10.1.2.3';
+
 const service = await startService(t, {
   env: { TRUST_PROXY: '127.0.0.1' },
-  places: { placeOf: (ip) => (ip === THIEF ? 'Berlin, DE' : null) },
+  places: await openPlaces(COUNTRY_DATABASE),
 });
 const { clock, database } = service;
 let people = 0;
@@ -30,7 +34,7 @@ const use = (token: string, key?: string) =>
     '/v1/refresh',
     { refresh_token: token },
     {
-      'x-forwarded-for': THIEF,
+      'x-forwarded-for': NL,
       'user-agent': 'Thief/1.0',
       'x-request-id': 'the-theft',
       ...(key === undefined ? {} : { 'idempotency-key': key }),
@@ -51,8 +55,8 @@ t.test('the event says whose session it was, who used the token, and how old it 
     session_id: sessionId,
     client_id: 'default',
     jti: null,
-    ip: THIEF,
-    place: 'Berlin, DE',
+    ip: NL,
+    place: 'NL',
     user_agent: 'Thief/1.0',
     request_id: 'the-theft',
     // The first of the two rotations used it up: a minute before the second one.
@@ -91,4 +95,44 @@ t.test('of uses at one moment one leaves the event, and each is counted as what 
     'and later ones find the session ended',
   );
   t.equal((await rowsOf(database, 'audit_events', events)).length, 1);
+});
+
+const postFrom = (ip: string, url: string, body: unknown) => service.post(url, body, { 'x-forwarded-for': ip });
+const loginFrom = (ip: string, email: string, password = PASSWORD) => postFrom(ip, '/v1/login', { email, password });
+
+t.test('a device has the place of the address it was last seen at', async (t) => {
+  const email = 'ada@example.com';
+  await service.register(email);
+  let tokens: Tokens = (await loginFrom(US, email)).json();
+  const device = async () => {
+    const { sessions } = (await service.get('/v1/sessions', tokens.access_token)).json();
+    return sessions.find(({ id }: { id: string }) => id === tokens.session_id);
+  };
+  t.match(await device(), { ip: US, place: 'US' });
+  for (const [ip, place] of [
+    [NL, 'NL'],
+    [PRIVATE, null],
+    ['2001:4860:4860::8888', 'US'],
+  ] as const) {
+    tokens = (await postFrom(ip, '/v1/refresh', { refresh_token: tokens.refresh_token })).json();
+    t.match(await device(), { ip, place });
+  }
+});
+
+t.test('every event has the place of its address', async (t) => {
+  const email = 'eve@example.com';
+  await postFrom(NL, '/v1/users', { email, password: PASSWORD });
+  await loginFrom(US, email);
+  await loginFrom(NL, email, 'a wrong one');
+  await loginFrom(PRIVATE, email);
+  const events = await rowsOf(service.database, 'audit_events', 'ip IS NOT NULL ORDER BY id DESC LIMIT 4');
+  t.same(
+    events.map(({ event, ip, place }) => [event, ip, place]),
+    [
+      ['login.succeeded', PRIVATE, null],
+      ['login.failed', NL, 'NL'],
+      ['login.succeeded', US, 'US'],
+      ['user.created', NL, 'NL'],
+    ],
+  );
 });
