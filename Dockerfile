@@ -14,9 +14,10 @@ FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The Prisma CLI and TypeScript are optional peers of the client, so that only omitting both kinds leaves them out. Of the
-# client's query compilers one is for PostgreSQL.
+# client's query compilers one is for PostgreSQL; of the files of countries one has all addresses.
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund \
-  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name '*.postgresql.*' -delete
+  && find node_modules/@prisma/client/runtime -name 'query_compiler_*' ! -name '*.postgresql.*' -delete \
+  && rm node_modules/@ip-location-db/geo-whois-asn-country-mmdb/*-ipv?.mmdb
 
 FROM ${NODE_IMAGE}
 # Docker gives a new volume the owner and the mode of the folder it covers, so that neither of these two needs root. A

@@ -1,7 +1,9 @@
 /** What is counted: refreshes by outcome, requests by route. The clock is moved; the counters are read as a scrape does. */
 import type { InjectOptions } from 'fastify';
 import t from 'tap';
+import type { Database } from '../../src/adapters/postgres/database.js';
 import { createMetrics } from '../../src/adapters/prometheus/metrics.js';
+import { Refusal } from '../../src/domain/errors.js';
 import { countedOutcomes } from '../../src/domain/refresh-outcome.js';
 import { formatRefreshToken } from '../../src/domain/refresh-token.js';
 import type { SessionId } from '../../src/domain/types.js';
@@ -97,6 +99,22 @@ t.test('what the service cannot answer is counted as its own trouble', async (t)
     { unavailable: 1 },
     'keys unread too long',
   );
+});
+
+t.test('what goes wrong in the rotation is counted by what it was', async (t) => {
+  let rotate: () => Promise<never[]> = async () => [];
+  const query: Database['query'] = (statement, values) =>
+    statement.name === 'session_rotate' ? rotate() : database.query(statement, values);
+  const broken = await startService(t, { database: { ...database, query }, keks });
+  const email = `person-${++people}@example.com`;
+  await broken.register(email);
+  const { refresh_token: token } = await broken.login(email);
+  const refreshes = () => refreshesIn(broken.metrics, () => broken.refresh(token));
+  t.same(await refreshes(), { overloaded: 1 }, 'the row that it saw kept changing');
+  rotate = () => Promise.reject(new Refusal('store_unavailable'));
+  t.same(await refreshes(), { unavailable: 1 });
+  rotate = () => Promise.reject(new Error('a fault of ours'));
+  t.same(await refreshes(), { error: 1 });
 });
 
 t.test('the token endpoint is counted with the rest, and so is what is no token at all', async (t) => {
