@@ -41,6 +41,19 @@ t.test('a migration that failed is refused until it is marked as rolled back, an
   t.strictSame(await migrate(database, sleep), [], 'once');
 });
 
+t.test('a pool says how many connections are used, and who waits for one', { skip: withoutPostgres }, async (t) => {
+  const database = await postgresDatabase(t, 1);
+  const one = { name: 'one', text: 'SELECT 1' };
+  let waiting: Promise<unknown> | undefined;
+  await database.transaction(async () => {
+    // Its turn comes when this transaction is over.
+    waiting = database.query(one, []);
+    t.same(database.pool?.(), { total: 1, idle: 0, waiting: 1 });
+  });
+  await waiting;
+  t.same(database.pool?.(), { total: 1, idle: 1, waiting: 0 });
+});
+
 t.test('a transaction that loses its connection', { skip: withoutPostgres }, async (t) => {
   const database = await postgresDatabase(t);
   const backend = { name: 'backend', text: 'SELECT pg_backend_pid() AS pid' };
