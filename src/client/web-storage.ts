@@ -1,4 +1,8 @@
-/** `localStorage`, shared by all tabs of an origin: Web Locks keep their refreshes apart, storage events tell of each other. */
+/**
+ * `localStorage`, shared by all tabs of an origin: Web Locks keep their refreshes apart, storage events tell of each
+ * other. A tab may see what another has stored a moment late, lock or no lock; it then repeats a request that has been
+ * answered, with the same key, and gets the same answer.
+ */
 import type { AuthStorage } from './storage.js';
 
 /** What is used of the page: its types are not there where this is compiled for Node. */
