@@ -82,6 +82,7 @@ t.test('two tabs of a browser', { skip: withoutBrowser }, async (t) => {
 
   await t.test('go on where a tab was closed in the middle, with its key', async (t) => {
     await expire(one, two);
+    const before = refreshes().length;
     const doomed = await open();
     const rotated = new Promise<string | undefined>((resolve) => {
       doomed.route('**/v1/refresh', async (route: Route) => {
@@ -98,7 +99,9 @@ t.test('two tabs of a browser', { skip: withoutBrowser }, async (t) => {
     await doomed.close();
     await asked;
     t.ok(await waiting);
-    t.same(refreshes().slice(-2), ['rotated', 'replayed']);
+    const [first, ...more] = refreshes().slice(before);
+    t.equal(first, 'rotated');
+    t.same([...new Set(more)], ['replayed']);
     t.equal(generationOf((await storedIn(two)).refreshToken), 2);
   });
 
