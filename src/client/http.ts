@@ -1,0 +1,89 @@
+/** One request to the service, and what its answer means for trying again. */
+import { AuthError } from './errors.js';
+
+export interface Answer {
+  /** 0 when nothing arrived that the service could have sent. */
+  status: number;
+  body: Record<string, unknown>;
+  /** Seconds. */
+  retryAfter: number;
+}
+
+export const NO_ANSWER: Answer = { status: 0, body: {}, retryAfter: 0 };
+
+// Milliseconds.
+const ANSWER_TIMEOUT_MS = 10_000;
+const BACKOFF_MS = 300;
+const MAX_BACKOFF_MS = 10_000;
+/** Clients that were all told the same Retry-After shall not all come back at the same moment. */
+const SPREAD_MS = 1_000;
+/** Whoever asks for more is no service that wants to be used. Seconds. */
+const MAX_RETRY_AFTER_S = 3_600;
+
+/** Never rejects. What a captive portal or a broken proxy answers counts as no answer. */
+export async function post(
+  fetch: typeof globalThis.fetch,
+  url: string,
+  body: object,
+  headers?: Record<string, string>,
+): Promise<Answer> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ANSWER_TIMEOUT_MS);
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+      // Tokens are in the body: no cookies, and no other address than the one that was asked.
+      credentials: 'omit',
+      redirect: 'error',
+      signal: controller.signal,
+    });
+    const retryAfter = Math.min(Number(response.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_S);
+    const { status } = response;
+    const parsed = status === 204 ? {} : parse(await response.text());
+    const isOurs = response.ok ? status === 204 || isTokenResponse(parsed) : typeof parsed.code === 'string';
+    return isOurs ? { status, body: parsed, retryAfter } : { ...NO_ANSWER, retryAfter };
+  } catch {
+    return NO_ANSWER;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function parse(text: string): Answer['body'] {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+const isTokenResponse = (body: Answer['body']): boolean =>
+  typeof body.refresh_token === 'string' && typeof body.access_token === 'string' && Number(body.expires_in) > 0;
+
+export const isTransient = ({ status }: Answer): boolean =>
+  status === 0 || status === 408 || status === 429 || status >= 500;
+
+/** The refusal in the service's own words. */
+export function errorOf(answer: Answer): AuthError {
+  const { status, body, retryAfter } = answer;
+  if (status === 0) return unavailable(answer);
+  return new AuthError(String(body.code), String(body.detail ?? body.code), status, retryAfter);
+}
+
+const unavailable = ({ status, body, retryAfter }: Answer): AuthError =>
+  new AuthError('unavailable', `the service cannot answer now: ${body.code ?? 'nothing heard'}`, status, retryAfter);
+
+/** Full jitter, doubling; never sooner than the service asks for. */
+export const pauseBefore = (attempt: number, { retryAfter }: Answer): number =>
+  retryAfter > 0
+    ? retryAfter * 1000 + Math.random() * SPREAD_MS
+    : Math.random() * Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** attempt);
+
+/** Times are those of `performance.now()`: it goes on when somebody sets the clock. */
+export async function pauseUntil(until: number, deadline: number, answer: Answer): Promise<void> {
+  if (until > deadline) throw unavailable(answer);
+  const pause = until - performance.now();
+  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+}

@@ -1,0 +1,63 @@
+/** What is stored of a session, as one string, so that a token and its key are never stored apart. */
+import type { Answer } from './http.js';
+
+/** Why a session ended: `logout`, or the service's code. */
+export type SessionEndReason =
+  | 'logout'
+  | 'invalid_refresh_token'
+  | 'refresh_token_reused'
+  | 'session_revoked'
+  | 'session_expired'
+  | 'account_disabled'
+  /** The stored token was replaced long ago, and its replacement was never stored here: restored from a backup, say. */
+  | 'refresh_superseded';
+
+export interface Live {
+  refreshToken: string;
+  /** The Idempotency-Key of a refresh that has no answer yet. It belongs to this refresh token, and goes with it. */
+  key?: string | undefined;
+  accessToken: string;
+  /** Milliseconds since the epoch, by this device's clock. */
+  madeAt: number;
+  renewAt: number;
+  expiresAt: number;
+}
+
+/** A session that is over. The token is there while the service has not heard of the logout. */
+export interface Ended {
+  ended: SessionEndReason;
+  refreshToken?: string;
+}
+
+export type Stored = Live | Ended;
+
+export const isLive = (stored: Stored | null | undefined): stored is Live => stored != null && !('ended' in stored);
+
+/** A token is renewed when a tenth of its life is left, at most a minute. */
+const MARGIN_MS = 60_000;
+
+/** A clock that was set back by more than the margin says nothing of a token's age. */
+export const isFresh = ({ madeAt, renewAt }: Live, now: number): boolean => now < renewAt && now > madeAt - MARGIN_MS;
+
+/** `asked` is when the request was sent, so that the token is never taken for younger than it is. */
+export function liveFrom({ body }: Answer, asked: number): Live {
+  const lifetime = Number(body.expires_in) * 1000;
+  const expiresAt = asked + lifetime;
+  return {
+    refreshToken: String(body.refresh_token),
+    accessToken: String(body.access_token),
+    madeAt: asked,
+    renewAt: expiresAt - Math.min(MARGIN_MS, lifetime / 10),
+    expiresAt,
+  };
+}
+
+/** What cannot be read counts as nothing stored. */
+export function parseStored(text: string | null | undefined): Stored | null {
+  try {
+    const stored = JSON.parse(text ?? 'null');
+    return typeof stored?.refreshToken === 'string' || typeof stored?.ended === 'string' ? stored : null;
+  } catch {
+    return null;
+  }
+}

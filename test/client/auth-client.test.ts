@@ -1,0 +1,148 @@
+/** The life of a session as an app sees it: login, requests, logout, and how it ends. */
+import t from 'tap';
+import { createAuthClient, memoryStorage } from '../../src/client/index.js';
+import { answered, CREDENTIALS, claimsOf, clientWorld, EXPIRED, held, lost } from '../support/auth-client.js';
+import { execute, rowOf } from '../support/service.js';
+
+t.test('a client', async (t) => {
+  const { service, baseUrl, advance, client, loggedIn } = await clientWorld(t);
+  const me = `${baseUrl}/v1/me`;
+
+  await t.test('logs in, and sends its access token with every request', async (t) => {
+    const { auth, stored } = client();
+    t.equal(await auth.getAccessToken(), null, 'there is no session yet');
+    t.equal((await auth.fetch(me)).status, 401, 'and the request goes out without a token');
+    const login = await auth.login({ ...CREDENTIALS, deviceName: 'phone' });
+    t.match(await rowOf(service.database, 'sessions', `id = '${login.sessionId}'`), { device_name: 'phone' });
+    t.equal((await auth.fetch(me)).status, 200);
+    t.equal(await auth.getAccessToken(), (await stored())?.accessToken);
+  });
+
+  await t.test('says why it cannot log in, in the words of the service', async (t) => {
+    const { auth, net } = client();
+    await t.rejects(auth.login({ ...CREDENTIALS, password: 'something else' }), {
+      name: 'AuthError',
+      code: 'invalid_credentials',
+      status: 401,
+    });
+    net.faults.push(answered(429, { code: 'too_many_attempts' }, { 'retry-after': '300' }));
+    await t.rejects(auth.login(CREDENTIALS), { code: 'too_many_attempts', status: 429, retryAfter: 300 });
+    net.faults.push(lost);
+    await t.rejects(auth.login(CREDENTIALS), { code: 'unavailable', status: 0 });
+    t.equal(net.sent.length, 3, 'a login is not repeated by itself');
+  });
+
+  await t.test('renews a token that is about to expire, and keeps nobody waiting for it', async (t) => {
+    const one = await loggedIn();
+    const before = await one.stored();
+    await one.restart({ renewAt: 0 });
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    t.equal(await one.auth.getAccessToken(), before?.accessToken, 'it is good for a little longer');
+    await arrived;
+    release();
+    while ((await one.stored())?.accessToken === before?.accessToken) await new Promise(setImmediate);
+    t.not(await one.auth.getAccessToken(), before?.accessToken);
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('waits for a new token when the old one has expired', async (t) => {
+    const one = await loggedIn();
+    const before = await one.stored();
+    await one.restart(EXPIRED);
+    const token = await one.auth.getAccessToken();
+    t.not(token, before?.accessToken);
+    t.equal(token, (await one.stored())?.accessToken);
+  });
+
+  await t.test('takes a token for old when the clock was set back', async (t) => {
+    const one = await loggedIn();
+    const inADay = Date.now() + 86_400_000;
+    await one.restart({ madeAt: inADay, renewAt: inADay + 840_000, expiresAt: inADay + 900_000 });
+    await one.auth.getAccessToken();
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('renews a token that was refused, and sends the request once more', async (t) => {
+    const one = await loggedIn();
+    await advance(1000);
+    const response = await one.auth.fetch(me, { headers: { accept: 'application/json' } });
+    t.equal(response.status, 200);
+    t.equal(one.net.sent.length, 1);
+    const post = await one.auth.fetch(new Request(`${baseUrl}/v1/logout`, { method: 'POST', body: null }));
+    t.equal(post.status, 204, 'a Request will do as well');
+  });
+
+  await t.test('sends the body again too, but for a stream, which is gone', async (t) => {
+    const one = await loggedIn();
+    const bodies: string[] = [];
+    const echo: typeof fetch = async (input, init) => {
+      if (!String(input instanceof Request ? input.url : input).endsWith('/echo')) return one.net.fetch(input, init);
+      bodies.push(await new Response(input instanceof Request ? input.body : init?.body).text());
+      return new Response(null, { status: 401 });
+    };
+    const auth = createAuthClient({ ...one.options, fetch: echo });
+    const url = `${baseUrl}/echo`;
+    t.equal((await auth.fetch(url, { method: 'POST', body: 'text' })).status, 401, 'twice refused is refused');
+    t.equal((await auth.fetch(new Request(url, { method: 'POST', body: 'request' }))).status, 401);
+    t.equal(
+      (await auth.fetch(url, { method: 'POST', body: new Blob(['stream']).stream(), duplex: 'half' })).status,
+      401,
+    );
+    t.same(bodies, ['text', 'text', 'request', 'request', 'stream']);
+    t.equal(one.net.sent.length, 3, 'the token is renewed all the same, for the next try');
+  });
+
+  await t.test('forgets the session at once on logout, and the service ends it', async (t) => {
+    const one = await loggedIn();
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    const reasons: string[] = [];
+    one.auth.onSessionEnd((reason) => reasons.push(reason));
+    await one.auth.logout();
+    t.equal(await one.stored(), null);
+    t.equal(await one.auth.getAccessToken(), null);
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+    t.same(reasons, ['logout']);
+    await one.auth.logout();
+    t.equal(one.net.sent.length, 1, 'there is nothing more to end');
+  });
+
+  await t.test('that cannot reach the service is logged out all the same, and may tell it later', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    one.net.faults.push(lost);
+    await t.rejects(one.auth.logout(), { code: 'unavailable' });
+    t.equal(await one.auth.getAccessToken(), null);
+    t.match(await one.stored(), { ended: 'logout' });
+    await one.restart();
+    t.equal(await one.auth.getAccessToken(), null, 'nor is it logged in after a restart');
+    await one.auth.logout();
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+    t.equal(await one.stored(), null);
+  });
+
+  await t.test('hears once why its session has ended, and of nothing after it has stopped to listen', async (t) => {
+    const one = await loggedIn();
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    await execute(
+      service.database,
+      `UPDATE sessions SET revoked_at = now(), revoke_reason = 'logout' WHERE id = '${sid}'`,
+    );
+    await one.restart(EXPIRED);
+    const reasons: string[] = [];
+    one.auth.onSessionEnd((reason) => reasons.push(reason));
+    one.auth.onSessionEnd(() => reasons.push('too much'))();
+    t.same(await Promise.all([one.auth.getAccessToken(), one.auth.getAccessToken()]), [null, null]);
+    t.equal(await one.auth.getAccessToken(), null);
+    t.same(reasons, ['session_revoked']);
+    t.equal(one.net.sent.length, 1, 'the service is not asked again');
+    await one.auth.login(CREDENTIALS);
+    t.ok(await one.auth.getAccessToken(), 'a new login begins anew');
+  });
+
+  await t.test('needs a source of randomness, and says so', async (t) => {
+    t.intercept(globalThis, 'crypto', { value: undefined });
+    const options = { baseUrl, clientId: 'default', storage: memoryStorage() };
+    t.throws(() => createAuthClient(options), { code: 'no_randomness' });
+  });
+});

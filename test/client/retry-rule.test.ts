@@ -1,0 +1,227 @@
+/** The client's half of the promise: whatever the network does, it never logs itself out. */
+import t from 'tap';
+import { createAuthClient, memoryStorage } from '../../src/client/index.js';
+import {
+  answered,
+  CREDENTIALS,
+  claimsOf,
+  clientWorld,
+  EXPIRED,
+  type Fault,
+  held,
+  lost,
+  unanswered,
+} from '../support/auth-client.js';
+import { generationOf } from '../support/process.js';
+import { rowOf } from '../support/service.js';
+
+const portal: Fault = answered(200, '<html>Welcome to our hotel</html>', { 'content-type': 'text/html' });
+const proxy: Fault = answered(401, '<html>Who are you?</html>', { 'content-type': 'text/html' });
+const unwell: Fault = answered(503, { code: 'store_unavailable' });
+
+t.test('the retry rule', async (t) => {
+  const { service, advance, loggedIn } = await clientWorld(t);
+  // The pauses between two tries become as short as they can be.
+  t.intercept(Math, 'random', { value: () => 0.01 });
+
+  await t.test('callers share one refresh', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => one.auth.getAccessToken()));
+    t.equal(new Set(tokens).size, 1);
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('the key is stored before the request is sent, and forgotten with the old token', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    let stored: Awaited<ReturnType<typeof one.stored>> = null;
+    one.net.faults.push(async (send) => {
+      stored = await one.stored();
+      return send();
+    });
+    await one.auth.getAccessToken();
+    const [sent] = one.net.sent;
+    t.match(sent?.key, /^[0-9a-f]{32}$/);
+    t.match(stored, { key: sent?.key, refreshToken: sent?.body.refresh_token });
+    const after = await one.stored();
+    t.equal(after?.key, undefined);
+    t.not(after?.refreshToken, sent?.body.refresh_token);
+  });
+
+  await t.test('a request whose key cannot be stored is not sent', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const full = { ...one.options.storage, set: () => Promise.reject(new Error('the disk is full')) };
+    const auth = createAuthClient({ ...one.options, storage: full });
+    await t.rejects(auth.getAccessToken(), { message: 'the disk is full' });
+    t.same(one.net.sent, []);
+  });
+
+  await t.test('token and key stay the same until an answer arrives, whatever arrives in its place', async (t) => {
+    const one = await loggedIn();
+    const before = String((await one.stored())?.refreshToken);
+    await one.restart(EXPIRED);
+    one.net.faults.push(lost, unanswered, unwell, portal, proxy, unanswered);
+    t.ok(await one.auth.getAccessToken());
+    t.equal(one.net.sent.length, 7);
+    t.equal(new Set(one.net.sent.map(({ key, body }) => `${key} ${body.refresh_token}`)).size, 1);
+    const after = String((await one.stored())?.refreshToken);
+    t.equal(generationOf(after), generationOf(before) + 1, 'one rotation came of all of them');
+  });
+
+  await t.test('an app that is killed in the middle goes on with the same key', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    await one.restart(EXPIRED);
+    one.net.faults.push(unanswered);
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable' });
+    await advance(3 * 86_400);
+    await one.restart();
+    t.ok(await one.auth.getAccessToken(), 'three days later too');
+    t.equal(new Set(one.net.sent.map(({ key }) => key)).size, 1);
+    t.equal(one.net.sent.length, 2);
+  });
+
+  await t.test('patience has an end, and nothing is lost by it', async (t) => {
+    const one = await loggedIn({ patience: 200 });
+    await one.restart(EXPIRED);
+    one.net.faults.push(...Array.from({ length: 50 }, () => lost));
+    await t.rejects(one.auth.getAccessToken(), { name: 'AuthError', code: 'unavailable' });
+    one.net.faults.splice(0);
+    t.ok(await one.auth.getAccessToken());
+  });
+
+  await t.test('Retry-After is honoured, by later calls too', async (t) => {
+    const one = await loggedIn({ patience: 500 });
+    await one.restart(EXPIRED);
+    one.net.faults.push(answered(429, { code: 'too_many_requests' }, { 'retry-after': '60' }));
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', status: 429, retryAfter: 60 });
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', status: 429, retryAfter: 60 });
+    t.equal(one.net.sent.length, 1, 'the service is left alone');
+  });
+
+  await t.test('another tab’s answer is taken from the storage instead of asking again', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const other = createAuthClient(one.options);
+    const first = await one.auth.getAccessToken();
+    t.equal(await other.getAccessToken(), first);
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('two tabs without a lock that refresh at once end up with one token', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const tabs = [one.auth, createAuthClient(one.options)];
+    const [a, b] = await Promise.all(tabs.map((tab) => tab.getAccessToken()));
+    t.equal(a, b);
+    const { refreshToken } = (await one.stored()) ?? { refreshToken: '' };
+    t.equal(generationOf(refreshToken), 1);
+  });
+
+  await t.test('refresh_superseded makes it look into the storage again', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    let renewed: string | null = null;
+    one.net.faults.push(async () => {
+      const other = createAuthClient({ ...one.options, fetch: globalThis.fetch });
+      renewed = await other.getAccessToken();
+      return new Response(JSON.stringify({ code: 'refresh_superseded' }), { status: 409 });
+    });
+    t.equal(await one.auth.getAccessToken(), renewed);
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('a storage that was set back to an old token ends the session, as its token is of no use', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const superseded = answered(409, { code: 'refresh_superseded' });
+    one.net.faults.push(superseded, superseded);
+    t.equal(await one.auth.getAccessToken(), null);
+    t.match(await one.stored(), { ended: 'refresh_superseded' });
+  });
+
+  await t.test('a key that the service takes for used is replaced', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    one.net.faults.push(answered(422, { code: 'idempotency_key_reused' }));
+    t.ok(await one.auth.getAccessToken());
+    t.not(one.net.sent[0]?.key, one.net.sent[1]?.key);
+  });
+
+  for (const [status, code] of [
+    [401, 'invalid_refresh_token'],
+    [401, 'refresh_token_reused'],
+    [401, 'session_revoked'],
+    [401, 'session_expired'],
+    [401, 'account_disabled'],
+  ] as const) {
+    await t.test(`${code} ends the session`, async (t) => {
+      const one = await loggedIn();
+      await one.restart(EXPIRED);
+      one.net.faults.push(answered(status, { code }));
+      t.equal(await one.auth.getAccessToken(), null);
+      t.strictSame(await one.stored(), { ended: code }, 'and no token is kept');
+    });
+  }
+
+  for (const [status, code] of [
+    [400, 'invalid_request'],
+    [403, 'role_required'],
+    [404, 'not_found'],
+    [401, 'something_new'],
+  ] as const) {
+    await t.test(`${status} ${code} is told, and ends nothing`, async (t) => {
+      const one = await loggedIn();
+      await one.restart(EXPIRED);
+      one.net.faults.push(answered(status, { code }));
+      await t.rejects(one.auth.getAccessToken(), { code, status });
+      t.ok(await one.auth.getAccessToken(), 'the next try may do');
+    });
+  }
+
+  for (const [status, code] of [
+    [408, 'request_timeout'],
+    [429, 'too_many_attempts'],
+    [500, 'internal_error'],
+    [503, 'overloaded'],
+  ] as const) {
+    await t.test(`${status} ${code} is tried again`, async (t) => {
+      const one = await loggedIn();
+      await one.restart(EXPIRED);
+      one.net.faults.push(answered(status, { code }));
+      t.ok(await one.auth.getAccessToken());
+      t.equal(one.net.sent.length, 2);
+    });
+  }
+
+  await t.test('an answer that comes after a logout logs nobody in again', async (t) => {
+    const one = await loggedIn();
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    await one.restart(EXPIRED);
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const renewal = one.auth.getAccessToken();
+    await arrived;
+    const logout = one.auth.logout();
+    release();
+    t.equal(await renewal, null);
+    await logout;
+    t.equal(await one.stored(), null);
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+  });
+
+  await t.test('an answer that comes after another login does not replace it', async (t) => {
+    const one = await loggedIn({ storage: memoryStorage() });
+    await one.restart(EXPIRED);
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const renewal = one.auth.getAccessToken();
+    await arrived;
+    await one.auth.login(CREDENTIALS);
+    const login = await one.stored();
+    release();
+    t.equal(await renewal, login?.accessToken);
+    t.same(await one.stored(), login);
+  });
+});
