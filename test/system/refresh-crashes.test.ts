@@ -32,7 +32,7 @@ async function startWorld(t: Test) {
   const KEYS_DIR = join(temporaryFolder(t), 'keys');
   await runToEnd(t, ['keys', 'new-kek'], { KEYS_DIR });
   const env = { ISSUER: 'http://127.0.0.1:3000', DATABASE_URL: url, KEYS_DIR };
-  const [victim, other] = [await launchReady(t, env), await launchReady(t, env)];
+  const [victim, other] = await Promise.all([launchReady(t, env), launchReady(t, env)]);
   const eye = await connect(t, url);
 
   const ask = async (text: string, values: unknown[]) => (await eye.query(text, values)).rows[0] ?? {};
