@@ -106,16 +106,7 @@ const unique = (all: readonly Buffer[]): Buffer[] => [
 
 /** The bytes that the values stand for, and what is simply made of them. */
 export const derivedFrom = (values: readonly string[]): Buffer[] =>
-  unique(
-    values
-      .flatMap(bytesOf)
-      .flatMap((bytes) => [
-        bytes,
-        sha256(bytes),
-        Buffer.from(bytes).reverse(),
-        ...[16, 32].filter((length) => length < bytes.length).map((length) => bytes.subarray(0, length)),
-      ]),
-  );
+  unique(values.flatMap(bytesOf).flatMap((bytes) => [bytes, sha256(bytes), bytes.subarray(0, 32)]));
 
 /** The values that stand for 32 bytes: hashes, salts, keys. */
 export const keysAmong = (values: readonly string[]): Buffer[] =>
