@@ -2,7 +2,6 @@
 import { createHmac, randomUUID, sign } from 'node:crypto';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import pLimit from 'p-limit';
 import t, { type Test } from 'tap';
 import { readKeks } from '../../src/adapters/kek-files/kek-source.js';
 import { hashIdempotencyKey } from '../../src/domain/refresh.js';
@@ -26,12 +25,11 @@ import { noteSecret } from '../support/run-log.js';
 import { dumpPostgres, hasPgDump, startRedis } from '../support/servers.js';
 import { PASSWORD } from '../support/service.js';
 import { presented } from '../support/sessions.js';
+import { thief } from '../support/thief.js';
 
 const skip = withoutPostgres || withoutRedis || (!hasPgDump() && 'no pg_dump beside the PostgreSQL server');
 const ISSUER = 'https://auth.example.com';
 const WRONG_PASSWORD = 'not the password at all';
-/** Requests at one time. Many: each POST of `fetch` waits 40 ms for an acknowledgement that the kernel delays. */
-const PARALLEL = 64;
 
 async function startWorld(t: Test) {
   const [url, redis] = await Promise.all([postgresUrl(t), startRedis()]);
@@ -110,44 +108,6 @@ async function dumpOf({ service, url, redisUrl }: World) {
   return { tables, values, text: [dump, logs, ...redis].join('\n') };
 }
 
-/** Requests as a thief makes them; what he tries is noted nowhere, since much of it may well be in the logs. */
-function thief(url: string) {
-  const json = { 'content-type': 'application/json' };
-  const post = (path: string, body: string | URLSearchParams, headers: Record<string, string> = {}) =>
-    fetch(url + path, { method: 'POST', headers, body });
-  const limit = pLimit(PARALLEL);
-  const isHeader = (text: string) => /^[\x21-\x7e]+$/.test(text);
-  return {
-    refresh: (token: string, key?: string) =>
-      post('/v1/refresh', JSON.stringify({ refresh_token: token }), {
-        ...json,
-        ...(key && { 'idempotency-key': key }),
-      }),
-    bearer: (token: string) => fetch(`${url}/v1/me`, { headers: { authorization: `Bearer ${token}` } }),
-    clientSecret: (secret: string) =>
-      post(
-        '/oauth/token',
-        new URLSearchParams({ grant_type: 'client_credentials', client_id: 'billing', client_secret: secret }),
-      ),
-    /** Those of the texts that are taken. */
-    async taken(texts: readonly string[], attempt: (text: string) => Promise<Response>): Promise<string[]> {
-      const candidates = [...new Set(texts)].filter(isHeader);
-      const statuses = await Promise.all(
-        candidates.map((text) =>
-          limit(async () => {
-            const response = await attempt(text);
-            await response.arrayBuffer();
-            return response.status;
-          }),
-        ),
-      );
-      const faults = statuses.filter((status) => status < 200 || status > 499 || status === 429);
-      if (faults.length > 0) throw new Error(`answered with ${faults}`);
-      return candidates.filter((_, n) => (statuses[n] ?? 0) < 300);
-    },
-  };
-}
-
 /** What may be a refresh token: the values as they are, and whatever is made of them in its dress. */
 const asRefreshTokens = (values: readonly string[]): string[] => [
   ...values,
@@ -172,7 +132,7 @@ t.test('what is at rest', { skip }, async (t) => {
   const world = await startWorld(t);
   const { live, dead, thrownAway } = await use(world);
   const { tables, values, text } = await dumpOf(world);
-  const { refresh, bearer, clientSecret, taken } = thief(world.service.url);
+  const { refresh, bearer, clientSecret, taken } = thief(t, world.service.url);
   const [signingKey = {}] = tables.signing_keys ?? [];
   const rows = pick(
     tables.sessions,
@@ -305,7 +265,7 @@ t.test('what is at rest', { skip }, async (t) => {
     for (const [n, { refresh: tokens }] of thrownAway.entries()) {
       const guess = guesses[n] ?? '';
       t.not(guess, '');
-      t.match(await (await refresh(tokens[0] ?? '', guess)).json(), { code: 'refresh_token_reused' });
+      t.match(JSON.parse((await refresh(tokens[0] ?? '', guess)).text), { code: 'refresh_token_reused' });
     }
     const { refresh: tokens, keys } = await newSession(world.service, 1);
     t.equal((await refresh(tokens[0] ?? '', keys[0])).status, 200, 'the real one would get the answer again');
