@@ -62,7 +62,7 @@ export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTo
         auth_time: authTime,
       };
       const signingInput = `${encode(header)}.${encode(claims)}`;
-      // What the token is for has been committed by now: the client is told to ask again, and gets this very token then.
+      // A refresh has been committed by now: its client is told to ask again, and the retry is a replay.
       const signature = await handle.sign(Buffer.from(signingInput)).catch((cause) => {
         throw new Refusal('signing_key_unavailable', { cause });
       });
