@@ -31,6 +31,7 @@ export interface AccessTokenContent {
 export interface AccessTokenIssuer {
   /** Throws Refusal `signing_key_unavailable`. */
   ensureCanIssue(): void;
+  /** Rejects with Refusal `signing_key_unavailable` too, when the signature cannot be made. */
   issue(content: AccessTokenContent): Promise<string>;
 }
 
@@ -61,7 +62,11 @@ export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTo
         auth_time: authTime,
       };
       const signingInput = `${encode(header)}.${encode(claims)}`;
-      return `${signingInput}.${toBase64url(await handle.sign(Buffer.from(signingInput)))}`;
+      // A refresh has been committed by now: its client is told to ask again, and the retry is a replay.
+      const signature = await handle.sign(Buffer.from(signingInput)).catch((cause) => {
+        throw new Refusal('signing_key_unavailable', { cause });
+      });
+      return `${signingInput}.${toBase64url(signature)}`;
     },
   };
 }

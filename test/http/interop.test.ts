@@ -73,21 +73,49 @@ t.test('oauth4webapi discovers the service at both well-known places', async (t)
   t.strictSame(oidc, oauth2);
 });
 
-t.test('oauth4webapi refreshes the tokens of a public client, and is told of a bad one', async (t) => {
+t.test('oauth4webapi refreshes the tokens of a public client, with and without a key', async (t) => {
   const as = await discover('oauth2');
   const client = { client_id: 'default' };
-  const grant = async (refreshToken: string) => {
-    const response = await oauth.refreshTokenGrantRequest(as, client, oauth.None(), refreshToken, insecure);
+  const grant = async (refreshToken: string | undefined, headers: Record<string, string> = {}) => {
+    const options = { ...insecure, headers };
+    const response = await oauth.refreshTokenGrantRequest(as, client, oauth.None(), refreshToken ?? '', options);
     noteSecretsOf(await response.clone().text());
     return oauth.processRefreshTokenResponse(as, client, response);
   };
-  const { refresh_token: first } = await service.login();
-  const second = await grant(first);
-  t.match(second, { token_type: 'bearer', expires_in: 900, refresh_token: /^ktr_/ });
-  t.not(second.refresh_token, first);
-  await grant(String(second.refresh_token));
-  const refused = await grant(`${first.slice(0, -4)}AAAA`).catch((error: unknown) => error);
-  t.match(refused, { error: 'invalid_grant', status: 400 });
+
+  await t.test('one after the other', async (t) => {
+    let { refresh_token: token } = await service.login();
+    for (let n = 1; n <= 8; n++) {
+      const next = await grant(token, n % 2 === 0 ? { 'idempotency-key': `key-${n}` } : {});
+      t.match(next, { token_type: 'bearer', expires_in: 900, refresh_token: /^ktr_/ });
+      t.not(next.refresh_token, token);
+      token = String(next.refresh_token);
+    }
+  });
+
+  await t.test('two at once, which get the same refresh token', async (t) => {
+    const { refresh_token: token } = await service.login();
+    const [a, b] = await Promise.all([grant(token), grant(token)]);
+    t.match(a.refresh_token, /^ktr_/);
+    t.equal(a.refresh_token, b.refresh_token);
+    t.match(await grant(a.refresh_token), { refresh_token: /^ktr_/ });
+  });
+
+  await t.test('again with its key, which gets the same answer', async (t) => {
+    const { refresh_token: token } = await service.login();
+    const key = { 'idempotency-key': 'a-key' };
+    const [first, retry] = [await grant(token, key), await grant(token, key)];
+    t.equal(retry.refresh_token, first.refresh_token);
+    t.equal(retry.access_token, first.access_token);
+  });
+
+  await t.test('and is told of a bad one', async (t) => {
+    const { refresh_token: token } = await service.login();
+    for (const bad of [`${token.slice(0, -4)}AAAA`, token.slice(0, 40), `${token}=`]) {
+      const refused = await grant(bad).catch((error: unknown) => error);
+      t.match(refused, { error: 'invalid_grant', status: 400 });
+    }
+  });
 });
 
 t.test('oauth4webapi gets tokens for a service, however the client authenticates', async (t) => {

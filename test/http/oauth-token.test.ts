@@ -1,13 +1,12 @@
-/** POST /oauth/token: the standard token endpoint, for services and for refreshing. */
+/** POST /oauth/token: the standard token endpoint, for services. Refreshing is in oauth-refresh.test.ts. */
 import { decodeJwt } from 'jose';
 import t, { type Test } from 'tap';
 import { isOauthError, isProblem } from '../support/answers.js';
 import { noteSecret } from '../support/run-log.js';
-import { execute, rowOf, startService } from '../support/service.js';
+import { startService } from '../support/service.js';
 
 const service = await startService(t);
-const { call, get, refresh, register, login, database, clock, services } = service;
-const userId = await register();
+const { call, get, clock, services } = service;
 
 async function confidential(clientId: string, more: object = {}): Promise<string> {
   const fields = { clientId, name: clientId, type: 'confidential', audiences: ['ledger', 'stock'] } as const;
@@ -33,8 +32,6 @@ const send = (form: Record<string, string> | string, headers: Record<string, str
     payload: typeof form === 'string' ? form : new URLSearchParams(form).toString(),
   });
 const credentials = { grant_type: 'client_credentials' };
-const refreshing = (token: string, more: Record<string, string> = {}) =>
-  send({ grant_type: 'refresh_token', refresh_token: token, ...more });
 
 async function claimsOf(t: Test, form: Record<string, string>) {
   const response = await send({ ...credentials, ...form }, basic);
@@ -171,80 +168,4 @@ t.test('the query is not looked at', async (t) => {
     });
   t.equal((await ask({ grant_type: 'nonsense', scope: 'nonsense', foo: '1' }, basic)).statusCode, 200);
   isOauthError(t, await ask({ client_id: 'billing', client_secret: secret }, {}), 401, 'invalid_client');
-});
-
-t.test('a session is refreshed here as it is at /v1/refresh', async (t) => {
-  const first = await login();
-  const response = await refreshing(first.refresh_token, { client_id: 'default', foo: 'bar' });
-  t.equal(response.statusCode, 200);
-  t.equal(response.headers['keyturn-refresh-outcome'], 'rotated');
-  const second = response.json();
-  t.match(second, { token_type: 'Bearer', expires_in: 900, session_id: first.session_id, scope: '' });
-  t.match(decodeJwt(second.access_token), { sub: userId, sid: first.session_id, aud: 'api' });
-  t.equal((await refresh(second.refresh_token)).statusCode, 200, 'and there again');
-  const unnamed = await login();
-  t.equal((await refreshing(unnamed.refresh_token)).statusCode, 200, 'without the client’s name');
-});
-
-t.test('a retry with its Idempotency-Key gets the same answer', async (t) => {
-  const { refresh_token: token } = await login();
-  const form = { grant_type: 'refresh_token', refresh_token: token };
-  const [first, second] = [
-    await send(form, { 'idempotency-key': 'a-key-of-this-request' }),
-    await send(form, { 'idempotency-key': '"a-key-of-this-request"' }),
-  ];
-  t.equal(first.headers['keyturn-refresh-outcome'], 'rotated');
-  t.equal(second.headers['keyturn-refresh-outcome'], 'replayed');
-  t.equal(second.body, first.body);
-  isOauthError(t, await send(form, { 'idempotency-key': 'with blank' }), 400, 'invalid_request');
-});
-
-t.test('every bad refresh token is an invalid grant', async (t) => {
-  const [own, ended, idle] = [await login(), await login(), await login()];
-  await call({ method: 'POST', url: '/v1/logout', payload: { refresh_token: ended.refresh_token } });
-  const past = `UPDATE sessions SET idle_expires_at = '2026-03-01T00:00:00Z' WHERE id = '${idle.session_id}'`;
-  await execute(database, past);
-  const bad = {
-    invented: 'ktr_x',
-    'of no session': `ktr_${Buffer.alloc(68).toString('base64url')}`,
-    'with another tag': `${own.refresh_token.slice(0, -4)}AAAA`,
-    'of an ended session': ended.refresh_token,
-    'of one that has run out': idle.refresh_token,
-    'an access token': own.access_token,
-  };
-  for (const [name, token] of Object.entries(bad)) {
-    isOauthError(t, await refreshing(token), 400, 'invalid_grant', name);
-  }
-  isOauthError(t, await send({ grant_type: 'refresh_token' }), 400, 'invalid_request', 'none at all');
-  t.equal((await get('/v1/me', own.access_token)).statusCode, 200);
-});
-
-t.test('a reused refresh token is an invalid grant, and ends its session', async (t) => {
-  const first = await login();
-  const second = (await refreshing(first.refresh_token)).json();
-  clock.advance(11);
-  isOauthError(t, await refreshing(first.refresh_token), 400, 'invalid_grant');
-  isOauthError(t, await refreshing(second.refresh_token), 400, 'invalid_grant');
-  const row = await rowOf(database, 'sessions', `id = '${first.session_id}'`);
-  t.equal(row.revoke_reason, 'refresh_token_reused');
-});
-
-t.test('the user’s being disabled is an invalid grant too', async (t) => {
-  await register('dan@example.com');
-  const { refresh_token: token } = await login('dan@example.com');
-  await execute(database, `UPDATE users SET disabled_at = now() WHERE email_key = 'dan@example.com'`);
-  isOauthError(t, await refreshing(token), 400, 'invalid_grant');
-});
-
-t.test('a client cannot refresh the session of another, and the session lives', async (t) => {
-  const { refresh_token: token, session_id: id } = await login();
-  const form = { grant_type: 'refresh_token', refresh_token: token };
-  for (const client of ['keyturn-admin', 'nobody', 'DEFAULT']) {
-    isOauthError(t, await refreshing(token, { client_id: client }), 400, 'invalid_grant', client);
-  }
-  isOauthError(t, await send(form, basic), 400, 'invalid_grant', 'a client that has proved who it is');
-  const wrong = await send(form, basicOf('billing', 'x'));
-  isOauthError(t, wrong, 401, 'invalid_client', 'one that could not');
-  t.match(await rowOf(database, 'sessions', `id = '${id}'`), { generation: 0, revoked_at: null });
-  t.equal((await refreshing(token, { client_id: 'default' })).statusCode, 200);
 });

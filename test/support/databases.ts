@@ -81,6 +81,10 @@ export async function postgresDatabase(t: Test, max = 20): Promise<Database> {
   return database;
 }
 
+/** For tests of thousands of statements: the server, several times as fast as the embedded database, where there is one. */
+export const fastDatabase = (t: Test): Promise<Database> =>
+  withoutPostgres === false ? postgresDatabase(t) : embeddedDatabase(t);
+
 /** Runs the same tests on the embedded database and on a real server. */
 export async function onEachDatabase(t: Test, tests: (t: Test, database: Database) => Promise<void>): Promise<void> {
   await t.test('on the embedded database', async (t) => tests(t, await embeddedDatabase(t)));

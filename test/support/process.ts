@@ -82,7 +82,7 @@ export interface ServiceProcess extends Running {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   register(email?: string): Promise<void>;
   login(email?: string): Promise<Tokens>;
-  refresh(refreshToken: string, key?: string): Promise<Answer>;
+  refresh(refreshToken: string, key?: string, hangUp?: AbortSignal): Promise<Answer>;
   /** Resolves when `/readyz` answers 200; rejects when the process ends instead. */
   ready(): Promise<void>;
   stop(signal?: NodeJS.Signals): Promise<Exit>;
@@ -94,18 +94,29 @@ export async function launch(t: Test, env: Record<string, string>, cwd = tempora
   const running = run(t, ['serve'], { ...testEnvironment, PORT: String(port), ...env }, cwd);
   const url = `http://127.0.0.1:${port}`;
 
-  async function call(method: string, path: string, headers: Record<string, string>, body?: string): Promise<Answer> {
+  async function call(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body?: string,
+    hangUp: AbortSignal | null = null,
+  ): Promise<Answer> {
     noteSecret(headers['idempotency-key'], headers.authorization?.replace(/^\S+ /, ''));
     noteSecretsOf(body);
-    const response = await fetch(url + path, { method, headers, ...(body === undefined ? {} : { body }) });
+    const response = await fetch(url + path, {
+      method,
+      headers,
+      signal: hangUp,
+      ...(body === undefined ? {} : { body }),
+    });
     const text = await response.text();
     noteSecretsOf(text);
     const isJson = /json/.test(response.headers.get('content-type') ?? '');
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : {} };
   }
 
-  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
-    call('POST', path, { 'content-type': 'application/json', ...headers }, JSON.stringify(body));
+  const post = (path: string, body: unknown, headers: Record<string, string> = {}, hangUp?: AbortSignal) =>
+    call('POST', path, { 'content-type': 'application/json', ...headers }, JSON.stringify(body), hangUp);
   const get = (path: string, bearer?: string) =>
     call('GET', path, bearer === undefined ? {} : { authorization: `Bearer ${bearer}` });
 
@@ -124,8 +135,8 @@ export async function launch(t: Test, env: Record<string, string>, cwd = tempora
       if (status !== 200) throw new Error(`cannot log in: ${status} ${body.code}`);
       return body as unknown as Tokens;
     },
-    refresh: (refreshToken, key) =>
-      post('/v1/refresh', { refresh_token: refreshToken }, key === undefined ? {} : { 'idempotency-key': key }),
+    refresh: (refreshToken, key, hangUp) =>
+      post('/v1/refresh', { refresh_token: refreshToken }, key === undefined ? {} : { 'idempotency-key': key }, hangUp),
     async ready() {
       const ended = running.exited.then(({ code, stdout, stderr }) => {
         throw new Error(`the service ended with ${code}: ${stderr}${stdout}`);

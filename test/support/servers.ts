@@ -34,6 +34,12 @@ function findBinary(name: string): string | null {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
 }
 
+/** All that a database holds, as a thief of its backup has it. Null where there is no `pg_dump`. */
+export function dumpPostgres(url: string): string | null {
+  const binary = findBinary('pg_dump');
+  return binary && execFileSync(binary, ['--dbname', url], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+}
+
 /** Postgres refuses to run as root: then another user has to. */
 function unprivileged(): { uid: number; gid: number } | Record<string, never> {
   if (process.getuid?.() !== 0) return {};
@@ -80,6 +86,7 @@ export async function stopProcess(child: ChildProcess, signal: NodeJS.Signals): 
 }
 
 export const hasPostgres = (): boolean => findBinary('initdb') !== null && findBinary('postgres') !== null;
+export const hasPgDump = (): boolean => findBinary('pg_dump') !== null;
 export const hasRedis = (): boolean => findBinary('redis-server') !== null;
 
 export interface PostgresOptions {
