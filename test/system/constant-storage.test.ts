@@ -16,7 +16,7 @@ t.test(
     const { services, clock, login, register } = await startService(t, { database, env: { SIGNING_ALG: 'ES256' } });
     await register();
     const { session_id: id, refresh_token } = await login();
-    const caller = { ip: '192.0.2.1', userAgent: 'test', requestId: 'r' };
+    const caller = { ip: '192.0.2.1', place: null, userAgent: 'test', requestId: 'r' };
     let refreshToken = refresh_token;
 
     async function refreshUntil(generation: number, from: number): Promise<void> {
