@@ -128,7 +128,7 @@ export interface RefreshResult extends IssuedTokens {
 }
 
 export interface RefreshParts {
-  sessions: SessionStore;
+  sessions: Pick<SessionStore, 'find' | 'rotate' | 'end'>;
   audit: AuditLog;
   tokens: SessionTokens;
   clock: Clock;
@@ -141,7 +141,11 @@ export type Refresh = (request: RefreshRequest) => Promise<RefreshResult>;
 /** How often a rotation that found the row changed under it looks again, before it says that it is too busy. */
 const MAX_ATTEMPTS = 3;
 
-export function createRefresh({ sessions, audit, tokens, clock, random, settings }: RefreshParts): Refresh {
+/** Another state machine than `decide` is only for tests that break one of its rules. */
+export function createRefresh(
+  { sessions, audit, tokens, clock, random, settings }: RefreshParts,
+  stateMachine = decide,
+): Refresh {
   return async ({ refreshToken, idempotencyKey, clientId, caller }) => {
     const token = parseRefreshToken(refreshToken);
     if (token === null) throw new Refusal('invalid_refresh_token');
@@ -156,7 +160,7 @@ export function createRefresh({ sessions, audit, tokens, clock, random, settings
       if (rotated !== null) return answer('rotated', rotated.found, rotated.secret, at);
 
       const found = await sessions.find(token.sessionId);
-      const decision = decide(found, presented, at, settings);
+      const decision = stateMachine(found, presented, at, settings);
       if (decision.do === 'rotate') continue;
       if (decision.do === 'refuse') return await refused(decision, found, token, at, caller);
       if (found === null) break;
