@@ -130,7 +130,7 @@ export interface RefreshResult extends IssuedTokens {
 }
 
 export interface RefreshParts {
-  sessions: SessionStore;
+  sessions: Pick<SessionStore, 'find' | 'rotate' | 'end'>;
   audit: AuditLog;
   metrics: Metrics;
   tokens: SessionTokens;
@@ -144,7 +144,11 @@ export type Refresh = (request: RefreshRequest) => Promise<RefreshResult>;
 /** How often a rotation that found the row changed under it looks again, before it says that it is too busy. */
 const MAX_ATTEMPTS = 3;
 
-export function createRefresh({ sessions, audit, metrics, tokens, clock, random, settings }: RefreshParts): Refresh {
+/** Another state machine than `decide` is only for tests that break one of its rules. */
+export function createRefresh(
+  { sessions, audit, metrics, tokens, clock, random, settings }: RefreshParts,
+  stateMachine = decide,
+): Refresh {
   return counted(refresh, metrics);
 
   async function refresh({ refreshToken, idempotencyKey, clientId, caller }: RefreshRequest): Promise<RefreshResult> {
@@ -161,7 +165,7 @@ export function createRefresh({ sessions, audit, metrics, tokens, clock, random,
       if (rotated !== null) return answer('rotated', rotated.found, rotated.secret, at);
 
       const found = await sessions.find(token.sessionId);
-      const decision = decide(found, presented, at, settings);
+      const decision = stateMachine(found, presented, at, settings);
       if (decision.do === 'rotate') continue;
       if (decision.do === 'refuse') return await refused(decision, found, presented, at, caller);
       if (found === null) break;

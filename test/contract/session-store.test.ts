@@ -15,6 +15,7 @@ import { fakeClock } from '../support/clock.js';
 import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
 import { makeSession, presented, tampered } from '../support/sessions.js';
+import { sameAsModel } from './session-store-model.js';
 
 const CALLERS = 50;
 const caller = { ip: '192.0.2.1', place: 'NL', userAgent: 'test', requestId: 'r' };
@@ -44,16 +45,16 @@ async function arrange(database: Database) {
   }
 
   async function newSession(user: User) {
-    const { found, tokens } = makeSession(now);
-    const session = { ...found.session, id: ids.uuid() as SessionId, userId: user.id };
-    const text = tokens[0] ?? '';
-    const token = { ...presented(text), sessionId: session.id };
+    const made = makeSession(now, [], { id: ids.uuid() as SessionId, userId: user.id });
+    const { session } = made.found;
+    const text = made.tokens[0] ?? '';
+    const token = presented(text);
     const audit = auditEvent('login.succeeded', 'success', now, caller, {
       actor: `user:${user.id}`,
       sessionId: session.id,
     });
     const created = await store.create({ ...session, deviceName: 'phone', caller }, user.passwordChangedAt, audit);
-    return { session, text, token, created };
+    return { ...made, session, text, token, created };
   }
 
   return { users, store, newUser, newSession };
@@ -216,6 +217,8 @@ async function contract(t: Test, database: Database): Promise<void> {
       t.equal(found?.session.rotations.length, 1);
     });
   }
+
+  t.test('the store that the refresh model runs on does the same', (t) => sameAsModel(t, store, newUser, newSession));
 
   t.test('a session is ended once, by its owner alone, and told of once', async (t) => {
     const { session } = await newSession(user);

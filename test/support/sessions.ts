@@ -28,13 +28,17 @@ export interface MadeSession {
 }
 
 /** A session that was rotated once for each of `rotations`, given oldest first. */
-export function makeSession(createdAt: Instant, rotations: readonly Rotation[] = []): MadeSession {
+export function makeSession(
+  createdAt: Instant,
+  rotations: readonly Rotation[] = [],
+  { id, userId } = { id: SESSION_ID, userId: USER_ID },
+): MadeSession {
   const familyKey = systemRandom.bytes(32);
   let secret = systemRandom.bytes(SECRET_BYTES);
-  const tokens = [formatRefreshToken(SESSION_ID, 0, secret, familyKey)];
+  const tokens = [formatRefreshToken(id, 0, secret, familyKey)];
   let session: Session = {
-    id: SESSION_ID,
-    userId: USER_ID,
+    id,
+    userId,
     clientId: 'default',
     audience: 'api',
     scope: '',
@@ -53,8 +57,8 @@ export function makeSession(createdAt: Instant, rotations: readonly Rotation[] =
   for (const rotation of rotations) {
     const rotationSalt = systemRandom.bytes(32);
     const generation = session.generation + 1;
-    secret = nextSecret(secret, rotationSalt, SESSION_ID, generation);
-    tokens.push(formatRefreshToken(SESSION_ID, generation, secret, familyKey));
+    secret = nextSecret(secret, rotationSalt, id, generation);
+    tokens.push(formatRefreshToken(id, generation, secret, familyKey));
     session = {
       ...session,
       generation,
