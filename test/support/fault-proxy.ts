@@ -4,6 +4,7 @@
  * bytes, and those after an answer, begin a request. What goes wrong is drawn from a seed, one draw a request.
  */
 import { connect, createServer, type Socket } from 'node:net';
+import type { Scope } from './scope.js';
 import { type Chance, seeded } from './seeded.js';
 
 /** Probabilities, which add up to 1 at most; times in milliseconds, of which each draw takes some part. */
@@ -38,11 +39,6 @@ export interface FaultProxy {
   calm(): void;
   /** Ends all connections too. */
   close(): Promise<void>;
-}
-
-/** What needs to be undone by the end of a test; a `Test` is one. */
-interface Scope {
-  teardown(undo: () => unknown): void;
 }
 
 export async function startFaultProxy(t: Scope, { upstreams, faults, seed }: FaultProxyOptions): Promise<FaultProxy> {
