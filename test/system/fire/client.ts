@@ -8,8 +8,11 @@ import type { Chance } from '../../support/seeded.js';
 /** Who holds a session in the fire. `keepToTheRule` makes one; a client library can be put in its place. */
 export interface Client {
   readonly sessionId: string;
-  /** Gets the next token, through whatever comes. Rejects when it was told something that no honest client is told. */
-  refresh(): Promise<void>;
+  /**
+   * Gets the next token, through whatever comes, and tells how many milliseconds that took, without those for which the
+   * phone was off. Rejects when it was told something that no honest client is told.
+   */
+  refresh(): Promise<number>;
   /** The refresh token that it would send next. */
   held(): string;
   /** Every refresh token that it was given after the login's. */
@@ -22,7 +25,9 @@ export interface ClientParts {
   url: string;
   login: { session_id: string; refresh_token: string };
   chance: Chance;
-  /** Called for every request with what came of it. */
+  /** For how long a phone that is switched off stays off, milliseconds. */
+  offMs: number;
+  /** Called for every request with what came of it; with `, late` after it when the phone was off before. */
   heard(what: string): void;
 }
 
@@ -32,6 +37,8 @@ const RESUMES = 0.1;
 const MOST_AT_ONCE = 3;
 /** The app is killed while it waits, and starts again with what it had stored. */
 const DIES = 0.05;
+/** The phone is switched off before it has stored an answer, and for long enough to be past any leeway. */
+const IS_SWITCHED_OFF = 0.01;
 // Milliseconds.
 const DIES_WITHIN_MS = 30;
 const GIVES_UP_MS = 5_000;
@@ -49,16 +56,17 @@ interface Answer {
   retryAfterMs: number;
 }
 
-export function keepToTheRule({ url, login, chance, heard }: ClientParts): Client {
+export function keepToTheRule({ url, login, chance, offMs, heard }: ClientParts): Client {
   // What an app keeps on its disk, written as a whole: it survives the app.
   let stored: { token: string; key: string | null } = { token: login.refresh_token, key: null };
   const received = new Set<string>();
   const history: string[] = [];
+  let wasOff = false;
 
   async function send(token: string, key: string | null, givesUpAfter: number): Promise<Answer> {
     const start = Date.now();
     const answer = await ask(url, token, key, givesUpAfter);
-    heard(answer.what);
+    heard(wasOff ? `${answer.what}, late` : answer.what);
     const at = new Date(start).toISOString().slice(11, 23);
     const sent = `generation ${generationOf(token)}, key ${key === null ? 'none' : fingerprint(key)}`;
     history.push(`${at} ${sent}: ${answer.what} after ${Date.now() - start} ms`);
@@ -90,14 +98,22 @@ export function keepToTheRule({ url, login, chance, heard }: ClientParts): Clien
     async refresh() {
       const key = stored.key ?? randomUUID();
       stored = { ...stored, key };
-      const start = Date.now();
-      for (let backoff = FIRST_BACKOFF_MS, isFirst = true; ; backoff = Math.min(2 * backoff, MAX_BACKOFF_MS)) {
+      let start = Date.now();
+      if (chance.next() < IS_SWITCHED_OFF) {
+        await send(stored.token, key, GIVES_UP_MS);
+        await sleep(offMs);
+        history.push(`was off for ${offMs} ms`);
+        wasOff = true;
+        start = Date.now();
+      }
+      for (let backoff = FIRST_BACKOFF_MS, isFirst = !wasOff; ; backoff = Math.min(2 * backoff, MAX_BACKOFF_MS)) {
         const { token, retryAfterMs } = await attempt(stored.token, key, isFirst);
         if (token !== null) {
           noteSecret(token, key);
           received.add(token);
           stored = { token, key: null };
-          return;
+          wasOff = false;
+          return Date.now() - start;
         }
         if (Date.now() - start > DESPAIRS_MS) throw new Error('no token for too long');
         isFirst = false;

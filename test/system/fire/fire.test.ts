@@ -14,6 +14,7 @@ t.test('in a bad network, with servers that crash', { skip }, async (t) => {
     seconds: 8,
     seed,
     pauseMs: [250, 750],
+    offMs: 1_000,
     // A parallel request without a key is safe within the leeway, and this machine may be busy with other tests.
     leeway: '60s',
   });

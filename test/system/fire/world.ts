@@ -33,15 +33,18 @@ export interface World {
 }
 
 export async function startWorld(t: Scope, settings: Record<string, string>): Promise<World> {
-  const servers = await Promise.all([startPostgres({ durable: true }), startRedis()]);
-  let [postgres, redis] = servers;
+  const KEYS_DIR = join(temporaryFolder(t), 'keys');
+  const starting = [
+    startPostgres({ durable: true }),
+    startRedis(),
+    runToEnd(t, ['keys', 'new-kek'], { KEYS_DIR }),
+  ] as const;
+  let [postgres, redis] = await Promise.all(starting);
   if (postgres === null || redis === null) throw new Error('the binaries of PostgreSQL and Redis are needed');
   const { url, port: postgresPort, folder } = postgres;
   const { port: redisPort } = redis;
   t.teardown(() => Promise.all([postgres?.stop(), redis?.stop()]));
 
-  const KEYS_DIR = join(temporaryFolder(t), 'keys');
-  await runToEnd(t, ['keys', 'new-kek'], { KEYS_DIR });
   const env = {
     NODE_ENV: 'production',
     ISSUER: 'https://auth.example.com',
