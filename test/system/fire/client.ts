@@ -27,7 +27,7 @@ export interface ClientParts {
   chance: Chance;
   /** For how long a phone that is switched off stays off, milliseconds. */
   offMs: number;
-  /** Called for every request with what came of it; with `, late` after it when the phone was off before. */
+  /** Called for every request with what came of it; with `late` before it when the phone was off before. */
   heard(what: string): void;
 }
 
@@ -37,8 +37,8 @@ const RESUMES = 0.1;
 const MOST_AT_ONCE = 3;
 /** The app is killed while it waits, and starts again with what it had stored. */
 const DIES = 0.05;
-/** The phone is switched off before it has stored an answer, and for long enough to be past any leeway. */
-const IS_SWITCHED_OFF = 0.01;
+/** The phone is switched off before it has stored an answer. */
+const IS_SWITCHED_OFF = 0.005;
 // Milliseconds.
 const DIES_WITHIN_MS = 30;
 const GIVES_UP_MS = 5_000;
@@ -66,7 +66,7 @@ export function keepToTheRule({ url, login, chance, offMs, heard }: ClientParts)
   async function send(token: string, key: string | null, givesUpAfter: number): Promise<Answer> {
     const start = Date.now();
     const answer = await ask(url, token, key, givesUpAfter);
-    heard(wasOff ? `${answer.what}, late` : answer.what);
+    heard(wasOff ? `late ${answer.what}` : answer.what);
     const at = new Date(start).toISOString().slice(11, 23);
     const sent = `generation ${generationOf(token)}, key ${key === null ? 'none' : fingerprint(key)}`;
     history.push(`${at} ${sent}: ${answer.what} after ${Date.now() - start} ms`);

@@ -50,7 +50,7 @@ export async function judge(
     stuckAfterwards: 0,
     findings: [],
   };
-  for (const client of clients) {
+  const judgeOne = async (client: Client) => {
     const row = rowOf.get(client.sessionId);
     const wrong: string[] = [];
     const told = lost.get(client);
@@ -75,7 +75,8 @@ export async function judge(
       wrong.push(`cannot go on: ${failure ?? `its next generation is ${generationOf(client.held())}`}`);
     }
     if (wrong.length > 0) judgement.findings.push(describe(client, row, wrong, world));
-  }
+  };
+  await Promise.all(clients.map(judgeOne));
   return judgement;
 }
 
