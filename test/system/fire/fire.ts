@@ -8,6 +8,7 @@ import type { Scope } from '../../support/scope.js';
 import { type Chance, seeded } from '../../support/seeded.js';
 import { type Client, keepToTheRule } from './client.js';
 import { type Judgement, judge } from './judge.js';
+import { useTheLibrary } from './library.js';
 import { startWorld, type World } from './world.js';
 
 export interface FireSettings {
@@ -72,7 +73,13 @@ export async function fire(
   const logins = await logIn(world, number);
   progress(`${number} clients have logged in; seed ${seed}`);
   const clients = logins.map((login, i) =>
-    keepToTheRule({ url: network.url, login, chance: seeded(seed + 2 + i), offMs: settings.offMs, heard }),
+    (i % 2 === 0 ? keepToTheRule : useTheLibrary)({
+      url: network.url,
+      login,
+      chance: seeded(seed + 2 + i),
+      offMs: settings.offMs,
+      heard,
+    }),
   );
 
   const start = Date.now();
