@@ -81,8 +81,9 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       clock: systemClock,
       random: systemRandom,
     });
-    await services.clients.seed();
-    await services.keys.load();
+    // It may go away again between two steps of the start.
+    await whenReachable(() => services.clients.seed(), log);
+    await whenReachable(() => services.keys.load(), log);
     for (const problem of services.keys.problems())
       log.error(problem, 'a signing key cannot be opened: its KEK is missing or another');
 
@@ -116,12 +117,17 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   }
 }
 
-async function migrateWhenReachable(database: Database, log: Logger): Promise<void> {
+const migrateWhenReachable = (database: Database, log: Logger): Promise<void> =>
+  whenReachable(async () => {
+    const applied = await migrate(database, sleep);
+    if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
+  }, log);
+
+/** Tries again as long as `work`, which can be repeated, fails for want of the database. */
+async function whenReachable(work: () => Promise<void>, log: Logger): Promise<void> {
   for (let waited = 0; ; waited += DATABASE_RETRY_MS) {
     try {
-      const applied = await migrate(database, sleep);
-      if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
-      return;
+      return await work();
     } catch (error) {
       const unreachable = error instanceof Refusal && error.code === 'store_unavailable';
       if (!unreachable || waited >= DATABASE_WAIT_MS) throw error;

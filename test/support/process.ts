@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 import { logPath, noteSecret, noteSecretsOf } from './run-log.js';
+import type { Scope } from './scope.js';
 import { freePort, stopProcess } from './servers.js';
 import { PASSWORD, type Tokens, testEnvironment } from './service.js';
 
@@ -38,14 +38,15 @@ export interface Running {
 }
 
 /** Starts `keyturn …args` with this environment and nothing of the test's own but PATH. Killed after the test. */
-export function run(t: Test, args: readonly string[], env: Record<string, string>, cwd: string): Running {
+export function run(t: Scope, args: readonly string[], env: Record<string, string>, cwd: string): Running {
   const child = spawn(process.execPath, [KEYTURN, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };
-  const log = args[0] === 'serve' ? logPath('process') : null;
+  // A file for each, so that lines of several do not get into one another.
+  const log = args[0] === 'serve' ? logPath(`process-${child.pid}`) : null;
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
     if (log !== null) appendFileSync(log, text);
@@ -63,13 +64,13 @@ export function run(t: Test, args: readonly string[], env: Record<string, string
 
 /** Runs a command to its end. */
 export const runToEnd = (
-  t: Test,
+  t: Scope,
   args: readonly string[],
   env: Record<string, string> = {},
   cwd = temporaryFolder(t),
 ): Promise<Exit> => run(t, args, env, cwd).exited;
 
-export function temporaryFolder(t: Test): string {
+export function temporaryFolder(t: Scope): string {
   const folder = mkdtempSync(join(tmpdir(), 'keyturn-process-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -89,7 +90,7 @@ export interface ServiceProcess extends Running {
 }
 
 /** Starts the service on a free port. It is not ready yet when this resolves: see `ready`. */
-export async function launch(t: Test, env: Record<string, string>, cwd = temporaryFolder(t)): Promise<ServiceProcess> {
+export async function launch(t: Scope, env: Record<string, string>, cwd = temporaryFolder(t)): Promise<ServiceProcess> {
   const port = Number(env.PORT ?? (await freePort()));
   const running = run(t, ['serve'], { ...testEnvironment, PORT: String(port), ...env }, cwd);
   const url = `http://127.0.0.1:${port}`;
@@ -154,7 +155,7 @@ export async function launch(t: Test, env: Record<string, string>, cwd = tempora
   };
 }
 
-export async function launchReady(t: Test, env: Record<string, string>, cwd?: string): Promise<ServiceProcess> {
+export async function launchReady(t: Scope, env: Record<string, string>, cwd?: string): Promise<ServiceProcess> {
   const service = await launch(t, env, cwd);
   await service.ready();
   return service;

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import { withoutPostgres, withoutRedis } from '../support/databases.js';
+import { postgresUrl, withoutPostgres, withoutRedis } from '../support/databases.js';
+import { startFaultProxy } from '../support/fault-proxy.js';
 import {
   type Answer,
   eventually,
@@ -15,7 +16,7 @@ import {
   stopByPid,
   temporaryFolder,
 } from '../support/process.js';
-import { startPostgres, startRedis } from '../support/servers.js';
+import { freePort, startPostgres, startRedis } from '../support/servers.js';
 
 type Started<T> = Exclude<Awaited<T>, null>;
 
@@ -185,4 +186,19 @@ t.test('two processes on one database', { skip: withoutPostgres || withoutRedis 
   await t.test('end with 0 when asked to', async (t) => {
     for (const { code, signal } of await Promise.all([one.stop(), other.stop()])) t.same([code, signal], [0, null]);
   });
+});
+
+t.test('a start goes on where the database goes away in the midst of it', { skip: withoutPostgres }, async (t) => {
+  const url = new URL(await postgresUrl(t));
+  const port = Number(url.port || 5432);
+  const away = await freePort();
+  let connections = 0;
+  // The first connection is the one of the migrations. Then the server is away for a moment.
+  const upstreams = () => (++connections === 2 ? [away] : [port]);
+  const proxy = await startFaultProxy(t, { upstreams, faults: {}, seed: 1 });
+  url.port = String(proxy.port);
+  const service = await launch(t, { DATABASE_URL: url.href });
+  await service.ready();
+  t.equal(proxy.counts.unreachable, 1);
+  t.match(service.output.stdout, /the database cannot be reached yet/);
 });

@@ -1,0 +1,79 @@
+/** A client that leaves the retry rule to keyturn/client, as most apps will. */
+import { type AuthClient, createAuthClient, memoryStorage } from '../../../src/client/index.js';
+import { noteSecret, noteSecretsOf } from '../../support/run-log.js';
+import type { Client, ClientParts } from './client.js';
+
+/** The app is killed while it waits, and starts again on what was stored; what it had begun goes on behind its back. */
+const DIES = 0.1;
+const DIES_WITHIN_MS = 30;
+const HISTORY = 20;
+
+export function useTheLibrary({ url, login, chance, heard }: ClientParts): Client {
+  const storage = memoryStorage();
+  const received = new Set<string>();
+  const history: string[] = [];
+  // The only value that there is, under whatever name the library gives it.
+  let value = JSON.stringify({
+    refreshToken: login.refresh_token,
+    accessToken: '',
+    madeAt: 0,
+    renewAt: 0,
+    expiresAt: 0,
+  });
+  const stored = () => JSON.parse(value);
+  const held = (): string => stored().refreshToken;
+  const kept = {
+    ...storage,
+    get: () => value,
+    set: (_name: string, next: string) => {
+      value = next;
+      if (held() !== login.refresh_token) received.add(held());
+    },
+  };
+
+  const send: typeof fetch = async (input, init) => {
+    const headers = new Headers(init?.headers);
+    headers.set('connection', 'close');
+    noteSecret(headers.get('idempotency-key'));
+    try {
+      const response = await fetch(input, { ...init, headers });
+      const text = await response.text();
+      noteSecretsOf(text);
+      const what = `${response.status} ${response.headers.get('keyturn-refresh-outcome') ?? JSON.parse(text).code}`;
+      heard(what);
+      note(what);
+      return new Response(text, response);
+    } catch (error) {
+      heard('no answer');
+      note('no answer');
+      throw error;
+    }
+  };
+  function note(what: string) {
+    history.push(`${new Date().toISOString().slice(11, 23)} ${what}`);
+    if (history.length > HISTORY) history.shift();
+  }
+
+  const start = (): AuthClient => createAuthClient({ baseUrl: url, clientId: 'default', storage: kept, fetch: send });
+
+  return {
+    sessionId: login.session_id,
+    received,
+    history,
+    held,
+    async refresh() {
+      const from = Date.now();
+      value = JSON.stringify({ ...stored(), renewAt: 0, expiresAt: 0 });
+      if (chance.next() < DIES) {
+        const forgotten = start().getAccessToken();
+        await Promise.race([
+          forgotten.catch(() => {}),
+          new Promise((resolve) => setTimeout(resolve, chance.between(1, DIES_WITHIN_MS))),
+        ]);
+        forgotten.catch(() => {});
+      }
+      if ((await start().getAccessToken()) === null) throw new Error(`logged out: ${stored().ended}`);
+      return Date.now() - from;
+    },
+  };
+}
