@@ -40,7 +40,7 @@ export interface AuthClient {
   login(credentials: Credentials): Promise<Login>;
   /**
    * Forgets the session at once, then tells the service. Rejects with `unavailable` when the service cannot be told in
-   * time: here the session is over all the same, and `logout` may be called again.
+   * time: here the session is over all the same, and the service is told when it can be, in a later run if need be.
    */
   logout(): Promise<void>;
   /**
@@ -57,6 +57,8 @@ export interface AuthClient {
 
 const DEFAULT_PATIENCE_MS = 30_000;
 const KEY_BYTES = 16;
+/** For others who share the storage, to store what they were given. */
+const SUPERSEDED_PAUSE_S = 1;
 
 /** The codes that mean that the session is over. Any other refusal leaves it alone. */
 const ends: readonly unknown[] = [
@@ -84,6 +86,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   /** What was last seen of the storage; undefined before the first look. */
   let seen: Stored | null | undefined;
   let renewal: Promise<string | null> | undefined;
+  let telling: Promise<unknown> | undefined;
   let lastTurn: Promise<unknown> = Promise.resolve();
   let quiet: { until: number; answer: Answer } = { until: 0, answer: NO_ANSWER };
 
@@ -136,6 +139,31 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     }
   }
 
+  /** Tells the service of a session that has ended here, until it has heard. */
+  function tell(refreshToken: string): Promise<unknown> {
+    telling ??= persist<void>(async () => {
+      const answer = await call('/v1/logout', { refresh_token: refreshToken });
+      if (isTransient(answer)) return { retry: answer };
+      if (answer.status !== 204) throw errorOf(answer);
+      return { done: undefined };
+    })
+      .then(() => replace(refreshToken, null))
+      .finally(() => {
+        telling = undefined;
+      });
+    return telling;
+  }
+
+  /**
+   * Nobody who shares this storage has the successor of its token, and yet it was used: somebody has a copy. The service
+   * takes this for a late duplicate and lets the session live, so it has to be told.
+   */
+  async function giveUp(refreshToken: string, ended: 'refresh_superseded'): Promise<boolean> {
+    const gaveUp = await replace(refreshToken, { ended, refreshToken });
+    if (gaveUp) tell(refreshToken).catch(() => {});
+    return gaveUp;
+  }
+
   /** Gives an access token that is fresh and is not `refused`; null when the session is over. */
   function renew(refused?: string): Promise<string | null> {
     renewal ??= (storage.lock ? storage.lock(name, () => renewAlone(refused)) : renewAlone(refused)).finally(() => {
@@ -163,11 +191,15 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         const renewed = liveFrom(answer, asked);
         return (await replace(refreshToken, renewed)) ? { done: renewed.accessToken } : step();
       }
-      if (ends.includes(code) || (code === 'refresh_superseded' && superseded === refreshToken)) {
+      if (ends.includes(code)) {
         return (await replace(refreshToken, { ended: code as SessionEndReason })) ? { done: null } : step();
       }
-      if (code === 'refresh_superseded') superseded = refreshToken;
-      else if (code === 'idempotency_key_reused') await replace(refreshToken, { ...session, key: newKey() });
+      if (code === 'refresh_superseded') {
+        if (superseded === refreshToken) return (await giveUp(refreshToken, code)) ? { done: null } : step();
+        superseded = refreshToken;
+        return { retry: { ...answer, retryAfter: SUPERSEDED_PAUSE_S } };
+      }
+      if (code === 'idempotency_key_reused') await replace(refreshToken, { ...session, key: newKey() });
       else if (!isTransient(answer)) throw errorOf(answer);
       return { retry: answer };
     });
@@ -175,7 +207,11 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 
   async function getAccessToken(): Promise<string | null> {
     const session = isLive(seen) ? seen : await load();
-    if (!isLive(session)) return null;
+    if (!isLive(session)) {
+      // A logout that could not be told before.
+      if (session?.refreshToken !== undefined) tell(session.refreshToken).catch(() => {});
+      return null;
+    }
     const now = Date.now();
     if (isFresh(session, now)) return session.accessToken;
     const renewed = renew();
@@ -201,13 +237,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         refreshToken = (await load())?.refreshToken;
         if (refreshToken === undefined) return;
       } while (!(await replace(refreshToken, { ended: 'logout', refreshToken })));
-      await persist<void>(async () => {
-        const answer = await call('/v1/logout', { refresh_token: refreshToken });
-        if (isTransient(answer)) return { retry: answer };
-        if (answer.status !== 204) throw errorOf(answer);
-        return { done: undefined };
-      });
-      await replace(refreshToken, null);
+      await tell(refreshToken);
     },
 
     async fetch(input, init) {

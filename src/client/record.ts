@@ -9,7 +9,7 @@ export type SessionEndReason =
   | 'session_revoked'
   | 'session_expired'
   | 'account_disabled'
-  /** The stored token was replaced long ago, and its replacement was never stored here: restored from a backup, say. */
+  /** The stored token was used by somebody who does not share this storage: a thief, or a copy of the device. */
   | 'refresh_superseded';
 
 export interface Live {
@@ -23,7 +23,7 @@ export interface Live {
   expiresAt: number;
 }
 
-/** A session that is over. The token is there while the service has not heard of the logout. */
+/** A session that is over. The token is there while the service has not heard of it. */
 export interface Ended {
   ended: SessionEndReason;
   refreshToken?: string;

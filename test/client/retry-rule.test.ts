@@ -132,13 +132,22 @@ t.test('the retry rule', async (t) => {
     t.equal(one.net.sent.length, 1);
   });
 
-  await t.test('a storage that was set back to an old token ends the session, as its token is of no use', async (t) => {
-    const one = await loggedIn();
+  await t.test('who has lost his answer to a thief within the leeway ends the session of both', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    const { sid } = claimsOf(await one.auth.getAccessToken());
     await one.restart(EXPIRED);
-    const superseded = answered(409, { code: 'refresh_superseded' });
-    one.net.faults.push(superseded, superseded);
+    one.net.faults.push(unanswered);
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable' });
+    // The service takes the thief for a parallel request, and the retry of the owner for a late duplicate.
+    const stolen = String((await one.stored())?.refreshToken);
+    const thief = (await service.refresh(stolen)).json().refresh_token;
+    t.equal((await service.refresh(thief)).statusCode, 200);
+
+    one.options.patience = 5_000;
+    await one.restart();
     t.equal(await one.auth.getAccessToken(), null);
-    t.match(await one.stored(), { ended: 'refresh_superseded' });
+    while ((await one.stored()) !== null) await new Promise(setImmediate);
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
   });
 
   await t.test('a key that the service takes for used is replaced', async (t) => {
