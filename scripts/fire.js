@@ -63,6 +63,7 @@ function tableOf(report) {
     settings: `${clients} clients, ${seconds} s, seed ${seed}, pauses of ${pauseMs.join(' to ')} ms, leeway ${leeway}, phones off for ${offMs / 1000} s`,
     'requests on the network': requests,
     'faults injected': list(faults),
+    'copies that came two to four rotations late': report.superseded,
     'services killed': report.kills,
     'crashes of PostgreSQL': report.postgresCrashes,
     'wipes of Redis': report.redisWipes,
