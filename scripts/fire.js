@@ -63,6 +63,7 @@ function tableOf(report) {
     settings: `${clients} clients, ${seconds} s, seed ${seed}, pauses of ${pauseMs.join(' to ')} ms, leeway ${leeway}, phones off for ${offMs / 1000} s`,
     'requests on the network': requests,
     'faults injected': list(faults),
+    'copies that came two to four rotations late': report.superseded,
     'services killed': report.kills,
     'crashes of PostgreSQL': report.postgresCrashes,
     'wipes of Redis': report.redisWipes,
@@ -93,7 +94,14 @@ async function undo() {
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => undo().finally(() => process.exit(1)));
 
 async function main() {
-  const { clients, seconds, seed, ...flags } = readOptions();
+  let options;
+  try {
+    options = readOptions();
+  } catch ({ message }) {
+    process.stderr.write(`${message}; see --help\n`);
+    return 2;
+  }
+  const { clients, seconds, seed, ...flags } = options;
   if (flags.help) {
     process.stdout.write(HELP);
     return 0;
@@ -117,7 +125,7 @@ async function main() {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`${error.code?.startsWith('ERR_PARSE_ARGS') ? error.message : (error.stack ?? error)}\n`);
+  process.stderr.write(`${error.stack ?? error}\n`);
   process.exitCode = 2;
 } finally {
   await undo();

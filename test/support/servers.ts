@@ -1,10 +1,11 @@
 /** Real servers from the machine's binaries: on free ports, in folders of their own, stopped by pid. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 export interface Server {
   url: string;
@@ -132,7 +133,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<(Ser
     async () => {
       if (isReady === null) return accepts(port);
       try {
-        execFileSync(isReady, ['-h', '127.0.0.1', '-p', String(port), '-q'], { stdio: 'ignore' });
+        await promisify(execFile)(isReady, ['-h', '127.0.0.1', '-p', String(port), '-q']);
         return true;
       } catch {
         return false;

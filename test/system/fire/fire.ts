@@ -29,6 +29,8 @@ export interface FireReport extends Judgement {
   network: FaultProxy['counts'];
   /** What the clients heard, and how often: `200 rotated`, `503 store_unavailable`, `no answer`. */
   heard: Record<string, number>;
+  /** Copies that arrived two to four rotations late, of which the clients heard nothing. */
+  superseded: number;
   kills: number;
   postgresCrashes: number;
   redisWipes: number;
@@ -37,24 +39,25 @@ export interface FireReport extends Judgement {
 }
 
 /**
- * What arrives more than four rotations after it was sent ends the session, since nothing tells it from theft. A
- * client's four pauses are therefore far longer than a copy may be late.
+ * What arrives more than four rotations after it was sent ends the session, since nothing tells it from theft. A copy
+ * may be late by a client's next rotation or two, and never by its four shortest pauses.
  */
-const faults: Faults = {
+const faultsFor = ({ pauseMs: [shortest] }: FireSettings): Faults => ({
   delay: { p: 0.05, ms: 150 },
   dropResponse: 0.05,
   cutBefore: 0.04,
   cutAfter: { p: 0.05, ms: 10 },
-  duplicate: { p: 0.08, ms: 100 },
-};
+  duplicate: { p: 0.08, ms: 2.4 * shortest },
+});
 
 /** How long each trouble leaves the world in peace, milliseconds: from, to. The first comes within the shortest fire. */
-const KILL_MS = [1_000, 3_500] as const;
-const CRASH_MS = [2_500, 5_000] as const;
-const WIPE_MS = [1_500, 4_000] as const;
+const KILL_MS = [500, 2_500] as const;
+const CRASH_MS = [3_000, 7_000] as const;
+const WIPE_MS = [2_000, 5_000] as const;
 
 const PATIENCE_MS = 60_000;
 const LOGINS_AT_ONCE = 10;
+const WATCH_MS = 1_000;
 const PROGRESS_MS = 5_000;
 
 export async function fire(
@@ -65,7 +68,11 @@ export async function fire(
   const { clients: number, seconds, seed, leeway } = settings;
   const chance = seeded(seed);
   const world = await startWorld(t, { REFRESH_REUSE_LEEWAY: leeway });
-  const network = await startFaultProxy(t, { upstreams: () => world.ports, faults, seed: seed + 1 });
+  const network = await startFaultProxy(t, {
+    upstreams: () => world.ports,
+    faults: faultsFor(settings),
+    seed: seed + 1,
+  });
   const report = { heard: {} as Record<string, number>, kills: 0, postgresCrashes: 0, redisWipes: 0, longestWaitMs: 0 };
   const heard = (what: string) => {
     report.heard[what] = (report.heard[what] ?? 0) + 1;
@@ -83,10 +90,16 @@ export async function fire(
   );
 
   const start = Date.now();
+  const happened = () => ({
+    network: network.counts,
+    superseded: world.logged('"refresh_superseded"').length,
+    ...report,
+  });
   // On a slow machine it takes longer until everything has happened.
+  let complete = false;
   const isBurning = () => {
     const left = start + seconds * 1000 - Date.now();
-    return left > 0 || (left > -PATIENCE_MS && missingFrom({ network: network.counts, ...report }).length > 0);
+    return left > 0 || (left > -PATIENCE_MS && !complete);
   };
   const lost = new Map<Client, string>();
 
@@ -110,6 +123,9 @@ export async function fire(
     }
   }
 
+  const watcher = setInterval(() => {
+    complete = missingFrom(happened()).length === 0;
+  }, WATCH_MS);
   const ticker = setInterval(() => {
     const { kills, postgresCrashes, redisWipes } = report;
     const elapsed = Math.round((Date.now() - start) / 1000);
@@ -139,21 +155,22 @@ export async function fire(
     network.calm();
     await refreshing;
   } finally {
+    clearInterval(watcher);
     clearInterval(ticker);
   }
   progress('it is calm again; comparing the clients with the database');
   // As it is now: the judgement makes requests too.
-  const burned = structuredClone({ settings, versions: world.versions, network: network.counts, ...report });
+  const burned = structuredClone({ settings, versions: world.versions, ...happened() });
   return { ...burned, ...(await judge(world, clients, lost)) };
 }
 
-type Happened = Pick<FireReport, 'network' | 'heard' | 'kills' | 'postgresCrashes' | 'redisWipes'>;
+type Happened = Pick<FireReport, 'network' | 'heard' | 'superseded' | 'kills' | 'postgresCrashes' | 'redisWipes'>;
 
 /** What never happened in a fire: nothing is proved about it. */
-export function missingFrom({ network, heard, kills, postgresCrashes, redisWipes }: Happened): string[] {
+export function missingFrom({ network, heard, superseded, kills, postgresCrashes, redisWipes }: Happened): string[] {
   const expected = ['200 rotated', '200 replayed', '200 concurrent', '503 store_unavailable', 'no answer'];
   const happened = { ...network, ...Object.fromEntries(expected.map((what) => [what, heard[what] ?? 0])) };
-  return Object.entries({ ...happened, kills, postgresCrashes, redisWipes })
+  return Object.entries({ ...happened, superseded, kills, postgresCrashes, redisWipes })
     .filter(([, times]) => times === 0)
     .map(([what]) => what);
 }

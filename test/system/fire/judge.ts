@@ -85,6 +85,8 @@ function isCurrent(token: string, row: Row): boolean {
   return generationOf(token) === row.generation && row.current_hash.equals(sha256(secret));
 }
 
+const timeIn = (line: string): string => /"time":"([^"]+)"/.exec(line)?.[1] ?? '';
+
 function describe(client: Client, row: Row | undefined, wrong: string[], world: Pick<World, 'logged'>): string {
   const { current_hash: _, ...shown } = row ?? { current_hash: null };
   return [
@@ -93,6 +95,7 @@ function describe(client: Client, row: Row | undefined, wrong: string[], world: 
     ...client.history.map((line) => `client: ${line}`),
     ...world
       .logged(client.sessionId)
+      .sort((a, b) => timeIn(a).localeCompare(timeIn(b)))
       .slice(-SHOWN_LINES)
       .map((line) => `service: ${line}`),
   ].join('\n  ');

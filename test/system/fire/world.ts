@@ -28,8 +28,8 @@ export interface World {
   allReady(): Promise<void>;
   /** Asks the database itself. */
   ask<Row extends pg.QueryResultRow>(text: string): Promise<Row[]>;
-  /** What all service processes, those that were killed too, have logged about a session. */
-  logged(sessionId: string): string[];
+  /** The lines with this in them that the service processes have logged, those that were killed too. */
+  logged(text: string): string[];
 }
 
 export async function startWorld(t: Scope, settings: Record<string, string>): Promise<World> {
@@ -103,8 +103,8 @@ export async function startWorld(t: Scope, settings: Record<string, string>): Pr
       redis = await startRedis({ port: redisPort });
     },
     ask,
-    logged: (sessionId) =>
-      everStarted.flatMap(({ output }) => output.stdout.split('\n').filter((line) => line.includes(sessionId))),
+    logged: (text) =>
+      everStarted.flatMap(({ output }) => output.stdout.split('\n').filter((line) => line.includes(text))),
   };
 }
 
