@@ -31,6 +31,8 @@ export function useTheLibrary({ url, login, chance, heard }: ClientParts): Clien
     },
   };
 
+  /** What no honest client is told, though the library may make the best of it. */
+  let odd: string | undefined;
   const send: typeof fetch = async (input, init) => {
     const headers = new Headers(init?.headers);
     headers.set('connection', 'close');
@@ -42,6 +44,7 @@ export function useTheLibrary({ url, login, chance, heard }: ClientParts): Clien
       const what = `${response.status} ${response.headers.get('keyturn-refresh-outcome') ?? JSON.parse(text).code}`;
       heard(what);
       note(what);
+      if (![200, 429, 503].includes(response.status)) odd ??= what;
       return new Response(text, response);
     } catch (error) {
       heard('no answer');
@@ -73,6 +76,7 @@ export function useTheLibrary({ url, login, chance, heard }: ClientParts): Clien
         forgotten.catch(() => {});
       }
       if ((await start().getAccessToken()) === null) throw new Error(`logged out: ${stored().ended}`);
+      if (odd !== undefined) throw new Error(odd);
       return Date.now() - from;
     },
   };
