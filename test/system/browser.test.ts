@@ -1,4 +1,6 @@
 /** keyturn/client in two tabs of a real browser, on another origin than the service. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Page, Route } from 'playwright-core';
 import t from 'tap';
 import type { AuthClient } from '../../src/client/index.js';
@@ -6,6 +8,8 @@ import { startBrowser, startPages, withoutBrowser } from '../support/browser.js'
 import { eventually, generationOf } from '../support/process.js';
 import { noteSecret } from '../support/run-log.js';
 import { PASSWORD, rowOf, startService } from '../support/service.js';
+
+const readme = fileURLToPath(new URL('../../../README.md', import.meta.url));
 
 /** What a tab has in its global scope. */
 interface Tab {
@@ -116,5 +120,14 @@ t.test('two tabs of a browser', { skip: withoutBrowser }, async (t) => {
     t.equal(await tokenIn(two), null);
     t.equal(await two.evaluate('localStorage.length'), 0, 'nothing is left behind');
     t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+  });
+
+  await t.test('run the example of the README', async (t) => {
+    const example =
+      /^```js\n(import [^\n]*'keyturn\/client';\n.*?)^```$/ms.exec(readFileSync(readme, 'utf8'))?.[1] ?? '';
+    const here = example
+      .replace(/^import (.*) from 'keyturn\/client';$/m, "const $1 = await import('/client/index.js');")
+      .replaceAll('http://127.0.0.1:3000', baseUrl);
+    t.equal(await one.evaluate(`(async () => { ${here}; return response.status; })()`), 200);
   });
 });
