@@ -124,7 +124,7 @@ t.test('two tabs of a browser', { skip: withoutBrowser }, async (t) => {
 
   await t.test('run the example of the README', async (t) => {
     const example =
-      /^```js\n(import [^\n]*'keyturn\/client';\n.*?)^```$/ms.exec(readFileSync(readme, 'utf8'))?.[1] ?? '';
+      /^```ts\n(import [^\n]*'keyturn\/client';\n.*?)^```$/ms.exec(readFileSync(readme, 'utf8'))?.[1] ?? '';
     const here = example
       .replace(/^import (.*) from 'keyturn\/client';$/m, "const $1 = await import('/client/index.js');")
       .replaceAll('http://127.0.0.1:3000', baseUrl);
