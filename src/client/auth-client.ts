@@ -4,7 +4,18 @@
  */
 import { AuthError } from './errors.js';
 import { type Answer, errorOf, isTransient, NO_ANSWER, pauseBefore, pauseUntil, post } from './http.js';
-import { isFresh, isLive, liveFrom, parseStored, type SessionEndReason, type Stored } from './record.js';
+import {
+  type Ended,
+  isFresh,
+  isLive,
+  isSame,
+  isUntold,
+  type Live,
+  liveFrom,
+  parseStored,
+  type SessionEndReason,
+  type Stored,
+} from './record.js';
 import type { AuthStorage } from './storage.js';
 
 export interface AuthClientOptions {
@@ -109,12 +120,12 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   const load = () => inTurn(read);
 
   /**
-   * Stores `next`, unless the session is no longer at the token `expected`: then there was a logout, a login or another
-   * tab's answer meanwhile, nothing is stored, and the answer is false.
+   * Stores `next`, unless what is stored is no longer `expected`: then there was a logout, a login or another tab's answer
+   * meanwhile, nothing is stored, and the answer is false.
    */
-  const replace = (expected: string | null, next: Stored | null): Promise<boolean> =>
+  const replace = (expected: Stored | null, next: Stored | null): Promise<boolean> =>
     inTurn(async () => {
-      if (expected !== null && (await read())?.refreshToken !== expected) return false;
+      if (expected !== null && !isSame(await read(), expected)) return false;
       await (next === null ? storage.delete(name) : storage.set(name, JSON.stringify(next)));
       note(next);
       return true;
@@ -140,14 +151,14 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   }
 
   /** Tells the service of a session that has ended here, until it has heard. */
-  function tell(refreshToken: string): Promise<unknown> {
+  function tell(ended: Ended & { refreshToken: string }): Promise<unknown> {
     telling ??= persist<void>(async () => {
-      const answer = await call('/v1/logout', { refresh_token: refreshToken });
+      const answer = await call('/v1/logout', { refresh_token: ended.refreshToken });
       if (isTransient(answer)) return { retry: answer };
       if (answer.status !== 204) throw errorOf(answer);
       return { done: undefined };
     })
-      .then(() => replace(refreshToken, null))
+      .then(() => replace(ended, null))
       .finally(() => {
         telling = undefined;
       });
@@ -158,9 +169,10 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
    * Nobody who shares this storage has the successor of its token, and yet it was used: somebody has a copy. The service
    * takes this for a late duplicate and lets the session live, so it has to be told.
    */
-  async function giveUp(refreshToken: string, ended: 'refresh_superseded'): Promise<boolean> {
-    const gaveUp = await replace(refreshToken, { ended, refreshToken });
-    if (gaveUp) tell(refreshToken).catch(() => {});
+  async function giveUp(session: Live): Promise<boolean> {
+    const ended = { ended: 'refresh_superseded', refreshToken: session.refreshToken } as const;
+    const gaveUp = await replace(session, ended);
+    if (gaveUp) tell(ended).catch(() => {});
     return gaveUp;
   }
 
@@ -181,7 +193,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       if (session.accessToken !== refused && isFresh(session, Date.now())) return { done: session.accessToken };
       const { refreshToken, key } = session;
       if (key === undefined) {
-        await replace(refreshToken, { ...session, key: newKey() });
+        await replace(session, { ...session, key: newKey() });
         return step();
       }
       const asked = Date.now();
@@ -189,17 +201,17 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       const { code } = answer.body;
       if (answer.status === 200) {
         const renewed = liveFrom(answer, asked);
-        return (await replace(refreshToken, renewed)) ? { done: renewed.accessToken } : step();
+        return (await replace(session, renewed)) ? { done: renewed.accessToken } : step();
       }
       if (ends.includes(code)) {
-        return (await replace(refreshToken, { ended: code as SessionEndReason })) ? { done: null } : step();
+        return (await replace(session, { ended: code as SessionEndReason })) ? { done: null } : step();
       }
       if (code === 'refresh_superseded') {
-        if (superseded === refreshToken) return (await giveUp(refreshToken, code)) ? { done: null } : step();
+        if (superseded === refreshToken) return (await giveUp(session)) ? { done: null } : step();
         superseded = refreshToken;
         return { retry: { ...answer, retryAfter: SUPERSEDED_PAUSE_S } };
       }
-      if (code === 'idempotency_key_reused') await replace(refreshToken, { ...session, key: newKey() });
+      if (code === 'idempotency_key_reused') await replace(session, { ...session, key: newKey() });
       else if (!isTransient(answer)) throw errorOf(answer);
       return { retry: answer };
     });
@@ -209,7 +221,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     const session = isLive(seen) ? seen : await load();
     if (!isLive(session)) {
       // A logout that could not be told before.
-      if (session?.refreshToken !== undefined) tell(session.refreshToken).catch(() => {});
+      if (isUntold(session)) tell(session).catch(() => {});
       return null;
     }
     const now = Date.now();
@@ -232,12 +244,12 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     },
 
     async logout() {
-      let refreshToken: string | undefined;
-      do {
-        refreshToken = (await load())?.refreshToken;
-        if (refreshToken === undefined) return;
-      } while (!(await replace(refreshToken, { ended: 'logout', refreshToken })));
-      await tell(refreshToken);
+      for (;;) {
+        const session = await load();
+        if (session?.refreshToken === undefined) return;
+        const ended = { ended: 'logout', refreshToken: session.refreshToken } as const;
+        if (await replace(session, ended)) return void (await tell(ended));
+      }
     },
 
     async fetch(input, init) {

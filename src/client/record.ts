@@ -33,6 +33,14 @@ export type Stored = Live | Ended;
 
 export const isLive = (stored: Stored | null | undefined): stored is Live => stored != null && !('ended' in stored);
 
+/** Over, and the service has not heard of it. */
+export const isUntold = (stored: Stored | null): stored is Ended & { refreshToken: string } =>
+  stored !== null && !isLive(stored) && stored.refreshToken !== undefined;
+
+/** The same session at the same token, and over or not. A key may have been drawn meanwhile. */
+export const isSame = (one: Stored | null, other: Stored): boolean =>
+  one !== null && one.refreshToken === other.refreshToken && isLive(one) === isLive(other);
+
 /** A token is renewed when a tenth of its life is left, at most a minute. */
 const MARGIN_MS = 60_000;
 

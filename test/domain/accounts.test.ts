@@ -12,7 +12,7 @@ import { createIds } from '../../src/domain/ids.js';
 import type { Authenticated } from '../../src/domain/sessions.js';
 import type { PasswordHasher } from '../../src/ports/password-hasher.js';
 import { fakeClock } from '../support/clock.js';
-import { embeddedDatabase } from '../support/databases.js';
+import { fastDatabase } from '../support/databases.js';
 import { execute, rowsOf } from '../support/service.js';
 
 const caller = { ip: '192.0.2.1', place: 'NL', userAgent: null, requestId: null };
@@ -58,7 +58,7 @@ function fakeHasher() {
   return { fake, hasher };
 }
 
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const clock = fakeClock();
 const clients = createClients(createClientStore(database), clock, systemRandom);
 await clients.seed();

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { METHODS } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { embeddedDatabase } from '../support/databases.js';
+import { fastDatabase } from '../support/databases.js';
 import { startService, type TestService, testKeks } from '../support/service.js';
 import { type Answer, faultsOf } from './refusals.js';
 
@@ -50,7 +50,7 @@ function read(socket: Socket, method = 'GET'): Promise<Answer> {
 }
 
 // One database for all, which none of these requests changes much.
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const keks = testKeks();
 
 async function listen(t: Test, before: (service: TestService) => void = () => {}): Promise<Listening> {

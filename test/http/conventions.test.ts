@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap';
-import { embeddedDatabase } from '../support/databases.js';
+import { fastDatabase } from '../support/databases.js';
 import { codeOf, PASSWORD, startService, testKeks } from '../support/service.js';
 import { answerOf, faultsOf } from './refusals.js';
 
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const keks = testKeks();
 const start = (t: Test, env: Record<string, string> = {}) => startService(t, { database, keks, env });
 

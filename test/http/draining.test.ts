@@ -2,14 +2,14 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { embeddedDatabase } from '../support/databases.js';
+import { fastDatabase } from '../support/databases.js';
 import { startService, testKeks } from '../support/service.js';
 
 /** Far below the 72 s after which the server would close a kept connection by itself. */
 const SOON_MS = 5_000;
 const GET = 'GET /readyz HTTP/1.1\r\nHost: keyturn.example\r\n\r\n';
 
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const keks = testKeks();
 
 /** A service whose /readyz answers when `answer` is called. */

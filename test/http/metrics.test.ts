@@ -9,12 +9,12 @@ import { formatRefreshToken } from '../../src/domain/refresh-token.js';
 import type { SessionId } from '../../src/domain/types.js';
 import { buildMetricsApp } from '../../src/http/metrics-app.js';
 import { createLogger } from '../../src/logger.js';
-import { embeddedDatabase } from '../support/databases.js';
+import { fastDatabase } from '../support/databases.js';
 import { refreshesIn, samplesOf } from '../support/metrics.js';
 import { execute, rowOf, startService, type Tokens, testKeks } from '../support/service.js';
 import { tampered } from '../support/sessions.js';
 
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const keks = testKeks();
 const service = await startService(t, { database, keks });
 let people = 0;

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { formatRefreshToken } from '../../src/domain/refresh-token.js';
 import type { SessionId } from '../../src/domain/types.js';
-import { embeddedDatabase, onEachDatabase } from '../support/databases.js';
+import { fastDatabase, onEachDatabase } from '../support/databases.js';
 import {
   codeOf,
   execute,
@@ -19,7 +19,7 @@ const CALLERS = 50;
 const outcomeOf = (response: { headers: Record<string, unknown> }) => response.headers['keyturn-refresh-outcome'];
 
 // One database for the file, since opening one is what takes the time; each test has a person and a clock of its own.
-const database = await embeddedDatabase(t);
+const database = await fastDatabase(t);
 const keks = testKeks();
 let people = 0;
 

@@ -15,7 +15,7 @@ import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
 import { type FakeClock, fakeClock } from './clock.js';
-import { embeddedDatabase } from './databases.js';
+import { fastDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
 
 /** As cheap as argon2 allows, and no limits: tests that are about either set their own. */
@@ -78,7 +78,7 @@ export interface TestService {
 
 export async function startService(t: Test, options: ServiceOptions = {}): Promise<TestService> {
   const config = readConfig({ ISSUER, ...testEnvironment, ...options.env });
-  const database = options.database ?? (await embeddedDatabase(t));
+  const database = options.database ?? (await fastDatabase(t));
   const clock = fakeClock();
   const logs: LogLine[] = [];
   const logger = createLogger('debug', {
