@@ -86,7 +86,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   /** What was last seen of the storage; undefined before the first look. */
   let seen: Stored | null | undefined;
   let renewal: Promise<string | null> | undefined;
-  let telling: Promise<unknown> | undefined;
+  /** By token: a session may end while the service is still being told of the one before. */
+  const telling = new Map<string, Promise<unknown>>();
   let lastTurn: Promise<unknown> = Promise.resolve();
   let quiet: { until: number; answer: Answer } = { until: 0, answer: NO_ANSWER };
 
@@ -141,17 +142,18 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 
   /** Tells the service of a session that has ended here, until it has heard. */
   function tell(refreshToken: string): Promise<unknown> {
-    telling ??= persist<void>(async () => {
+    const under = telling.get(refreshToken);
+    if (under !== undefined) return under;
+    const told = persist<void>(async () => {
       const answer = await call('/v1/logout', { refresh_token: refreshToken });
       if (isTransient(answer)) return { retry: answer };
       if (answer.status !== 204) throw errorOf(answer);
       return { done: undefined };
     })
       .then(() => replace(refreshToken, null))
-      .finally(() => {
-        telling = undefined;
-      });
-    return telling;
+      .finally(() => telling.delete(refreshToken));
+    telling.set(refreshToken, told);
+    return told;
   }
 
   /**
@@ -227,7 +229,10 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       const given = { audience, scope, device_name: deviceName };
       const answer = await call('/v1/login', { email, password, client_id: clientId, ...given });
       if (answer.status !== 200) throw errorOf(answer);
+      const before = await load();
       await replace(null, liveFrom(answer, asked));
+      // A logout that could not be told before is forgotten here from now on.
+      if (!isLive(before) && before?.refreshToken !== undefined) tell(before.refreshToken).catch(() => {});
       return { sessionId: String(answer.body.session_id), scope: String(answer.body.scope) };
     },
 

@@ -120,6 +120,34 @@ t.test('a client', async (t) => {
     t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
   });
 
+  await t.test('tells the service of a logout even when a login has come in between', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    one.net.faults.push(lost);
+    await t.rejects(one.auth.logout(), { code: 'unavailable' });
+    await one.restart();
+    await one.auth.login(CREDENTIALS);
+    const revoked = async () => (await rowOf(service.database, 'sessions', `id = '${sid}'`)).revoke_reason;
+    while ((await revoked()) === null) await new Promise(setImmediate);
+    t.equal(await revoked(), 'logout');
+    t.ok(await one.auth.getAccessToken(), 'the new session lives');
+  });
+
+  await t.test('takes no logout for told because another one was', async (t) => {
+    const one = await loggedIn();
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const first = one.auth.logout();
+    await arrived;
+    await one.auth.login(CREDENTIALS);
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    await one.auth.logout();
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+    release();
+    await first;
+    t.equal(await one.stored(), null);
+  });
+
   await t.test('hears once why its session has ended, and of nothing after it has stopped to listen', async (t) => {
     const one = await loggedIn();
     const { sid } = claimsOf(await one.auth.getAccessToken());
