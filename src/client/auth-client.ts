@@ -88,6 +88,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   let renewal: Promise<string | null> | undefined;
   /** By token: a session may end while the service is still being told of the one before. */
   const telling = new Map<string, Promise<unknown>>();
+  /** The token whose refresh was last answered with `refresh_superseded`. */
+  let superseded: string | undefined;
   let lastTurn: Promise<unknown> = Promise.resolve();
   let quiet: { until: number; answer: Answer } = { until: 0, answer: NO_ANSWER };
 
@@ -124,7 +126,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   storage.watch?.(name, () => void load().catch(() => {}));
 
   const call = (path: string, body: object, key?: string) =>
-    post(fetch, baseUrl + path, body, key === undefined ? {} : { 'idempotency-key': key });
+    post(
+      fetch,
+      baseUrl + path,
+      path === '/v1/logout' ? 204 : 200,
+      body,
+      key === undefined ? {} : { 'idempotency-key': key },
+    );
 
   /** Takes steps until one is done; rejects when patience runs out. */
   async function persist<T>(step: () => Promise<Step<T>>): Promise<T> {
@@ -175,7 +183,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   }
 
   function renewAlone(refused?: string): Promise<string | null> {
-    let superseded: string | undefined;
+    let drawnFor: string | undefined;
     return persist(async function step(): Promise<Step<string | null>> {
       const session = await load();
       if (!isLive(session)) return { done: null };
@@ -183,6 +191,9 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       if (session.accessToken !== refused && isFresh(session, Date.now())) return { done: session.accessToken };
       const { refreshToken, key } = session;
       if (key === undefined) {
+        // A storage that has lost the key at once may lose it for ever: no reason to run in circles.
+        if (drawnFor === refreshToken) return { retry: NO_ANSWER };
+        drawnFor = refreshToken;
         await replace(refreshToken, { ...session, key: newKey() });
         return step();
       }
@@ -193,7 +204,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         const renewed = liveFrom(answer, asked);
         return (await replace(refreshToken, renewed)) ? { done: renewed.accessToken } : step();
       }
-      if (ends.includes(code)) {
+      if (answer.status === 401 && ends.includes(code)) {
         return (await replace(refreshToken, { ended: code as SessionEndReason })) ? { done: null } : step();
       }
       if (code === 'refresh_superseded') {
@@ -217,7 +228,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     const now = Date.now();
     if (isFresh(session, now)) return session.accessToken;
     const renewed = renew();
-    if (now >= session.expiresAt || now < session.madeAt) return renewed;
+    const isGood = now >= session.madeAt && now < session.expiresAt;
+    if (!isGood) return renewed;
     // It is good for a little longer, so nobody has to wait; whoever comes too late hears of what went wrong.
     renewed.catch(() => {});
     return session.accessToken;
@@ -259,7 +271,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       // A renewal that was under way already may have been for another token.
       if (renewed === token) renewed = await renew(token);
       if (renewed === null || isStream(init?.body)) return response;
-      await response.body?.cancel();
+      // A connection that broke after the 401 is no reason to fail.
+      await response.body?.cancel().catch(() => {});
       return send(renewed);
     },
 

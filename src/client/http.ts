@@ -20,10 +20,11 @@ const SPREAD_MS = 1_000;
 /** Whoever asks for more is no service that wants to be used. Seconds. */
 const MAX_RETRY_AFTER_S = 3_600;
 
-/** Never rejects. What a captive portal or a broken proxy answers counts as no answer. */
+/** Never rejects. What a captive portal or a broken proxy answers counts as no answer; `success` is what Keyturn says. */
 export async function post(
   fetch: typeof globalThis.fetch,
   url: string,
+  success: 200 | 204,
   body: object,
   headers?: Record<string, string>,
 ): Promise<Answer> {
@@ -39,16 +40,26 @@ export async function post(
       redirect: 'error',
       signal: controller.signal,
     });
-    const retryAfter = Math.min(Number(response.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_S);
+    const retryAfter = secondsToWait(response.headers);
     const { status } = response;
     const parsed = status === 204 ? {} : parse(await response.text());
-    const isOurs = response.ok ? status === 204 || isTokenResponse(parsed) : typeof parsed.code === 'string';
+    const isOurs = response.ok
+      ? status === success && (status === 204 || isTokenResponse(parsed))
+      : typeof parsed.code === 'string';
     return isOurs ? { status, body: parsed, retryAfter } : { ...NO_ANSWER, retryAfter };
   } catch {
     return NO_ANSWER;
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Keyturn sends seconds; what stands before it may send a date, by its own clock (RFC 9110 §10.2.3). */
+function secondsToWait(headers: Headers): number {
+  const asked = headers.get('retry-after') ?? '';
+  const now = Date.parse(headers.get('date') ?? '') || Date.now();
+  const seconds = /^\d+$/.test(asked) ? Number(asked) : Math.ceil((Date.parse(asked) - now) / 1000);
+  return Math.min(Math.max(seconds, 0) || 0, MAX_RETRY_AFTER_S);
 }
 
 function parse(text: string): Answer['body'] {

@@ -148,6 +148,24 @@ t.test('a client', async (t) => {
     t.equal(await one.stored(), null);
   });
 
+  await t.test('never sends a token that it has not', async (t) => {
+    const one = await loggedIn();
+    await one.restart({ accessToken: undefined, madeAt: undefined, renewAt: undefined, expiresAt: undefined });
+    t.equal((await one.auth.fetch(me)).status, 200, 'what is damaged is renewed');
+  });
+
+  await t.test('sends the request once more though the connection of the first answer broke', async (t) => {
+    const one = await loggedIn();
+    let asked = 0;
+    const breaking: typeof fetch = async (input, init) => {
+      if (!String(input).endsWith('/orders')) return one.net.fetch(input, init);
+      const broken = new ReadableStream({ start: (controller) => controller.error(new Error('reset')) });
+      return new Response(asked++ === 0 ? broken : 'orders', { status: asked === 1 ? 401 : 200 });
+    };
+    const auth = createAuthClient({ ...one.options, fetch: breaking });
+    t.equal((await auth.fetch(`${baseUrl}/orders`)).status, 200);
+  });
+
   await t.test('hears once why its session has ended, and of nothing after it has stopped to listen', async (t) => {
     const one = await loggedIn();
     const { sid } = claimsOf(await one.auth.getAccessToken());

@@ -17,6 +17,7 @@ import { rowOf } from '../support/service.js';
 
 const portal: Fault = answered(200, '<html>Welcome to our hotel</html>', { 'content-type': 'text/html' });
 const proxy: Fault = answered(401, '<html>Who are you?</html>', { 'content-type': 'text/html' });
+const empty: Fault = async () => new Response(null, { status: 204 });
 const unwell: Fault = answered(503, { code: 'store_unavailable' });
 
 t.test('the retry rule', async (t) => {
@@ -62,9 +63,9 @@ t.test('the retry rule', async (t) => {
     const one = await loggedIn();
     const before = String((await one.stored())?.refreshToken);
     await one.restart(EXPIRED);
-    one.net.faults.push(lost, unanswered, unwell, portal, proxy, unanswered);
+    one.net.faults.push(lost, unanswered, unwell, portal, proxy, empty, unanswered);
     t.ok(await one.auth.getAccessToken());
-    t.equal(one.net.sent.length, 7);
+    t.equal(one.net.sent.length, 8);
     t.equal(new Set(one.net.sent.map(({ key, body }) => `${key} ${body.refresh_token}`)).size, 1);
     const after = String((await one.stored())?.refreshToken);
     t.equal(generationOf(after), generationOf(before) + 1, 'one rotation came of all of them');
@@ -98,6 +99,27 @@ t.test('the retry rule', async (t) => {
     await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', status: 429, retryAfter: 60 });
     await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', status: 429, retryAfter: 60 });
     t.equal(one.net.sent.length, 1, 'the service is left alone');
+  });
+
+  await t.test('Retry-After may be a date, by the clock of who sends it', async (t) => {
+    const one = await loggedIn({ patience: 500 });
+    await one.restart(EXPIRED);
+    const date = 'Sun, 06 Nov 1994 08:49:37 GMT';
+    one.net.faults.push(answered(503, 'busy', { date, 'retry-after': 'Sun, 06 Nov 1994 08:51:37 GMT' }));
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', retryAfter: 120 });
+  });
+
+  await t.test('a storage that loses the key keeps nothing busy', async (t) => {
+    const one = await loggedIn({ patience: 50 });
+    await one.restart(EXPIRED);
+    let reads = 0;
+    const get = (name: string) => {
+      if (++reads > 1000) throw new Error('running in circles');
+      return one.options.storage.get(name);
+    };
+    const auth = createAuthClient({ ...one.options, storage: { ...one.options.storage, get, set: () => {} } });
+    await t.rejects(auth.getAccessToken(), { code: 'unavailable' });
+    t.same(one.net.sent, [], 'and nothing is sent');
   });
 
   await t.test('another tab’s answer is taken from the storage instead of asking again', async (t) => {
@@ -150,6 +172,18 @@ t.test('the retry rule', async (t) => {
     t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
   });
 
+  await t.test('a client that gives up soon hears of it too', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    await one.restart(EXPIRED);
+    const superseded = answered(409, { code: 'refresh_superseded' });
+    one.net.faults.push(superseded, superseded);
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable', status: 409 });
+    await t.rejects(one.auth.getAccessToken(), { code: 'unavailable' }, 'others have a moment to store what they have');
+    t.equal(one.net.sent.length, 1);
+    t.intercept(performance, 'now', { value: () => Number.MAX_SAFE_INTEGER });
+    t.equal(await one.auth.getAccessToken(), null);
+  });
+
   await t.test('a key that the service takes for used is replaced', async (t) => {
     const one = await loggedIn();
     await one.restart(EXPIRED);
@@ -179,6 +213,7 @@ t.test('the retry rule', async (t) => {
     [403, 'role_required'],
     [404, 'not_found'],
     [401, 'something_new'],
+    [403, 'session_expired'],
   ] as const) {
     await t.test(`${status} ${code} is told, and ends nothing`, async (t) => {
       const one = await loggedIn();
@@ -194,6 +229,7 @@ t.test('the retry rule', async (t) => {
     [429, 'too_many_attempts'],
     [500, 'internal_error'],
     [503, 'overloaded'],
+    [503, 'session_expired'],
   ] as const) {
     await t.test(`${status} ${code} is tried again`, async (t) => {
       const one = await loggedIn();

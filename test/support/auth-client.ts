@@ -89,7 +89,7 @@ export interface TestClient {
   /** Null when nothing is stored. */
   stored(): Promise<StoredSession | null>;
   /** Changes what is stored, and starts the client anew on it, as an app does that was killed. */
-  restart(change?: Partial<StoredSession>): Promise<void>;
+  restart(change?: { [Name in keyof StoredSession]?: StoredSession[Name] | undefined }): Promise<void>;
 }
 
 export const EXPIRED = { renewAt: 0, expiresAt: 0 };
