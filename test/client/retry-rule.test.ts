@@ -1,5 +1,6 @@
 /** The client's half of the promise: whatever the network does, it never logs itself out. */
 import t from 'tap';
+import { NO_ANSWER, pauseBefore } from '../../src/client/http.js';
 import { createAuthClient, memoryStorage } from '../../src/client/index.js';
 import {
   answered,
@@ -19,6 +20,22 @@ const portal: Fault = answered(200, '<html>Welcome to our hotel</html>', { 'cont
 const proxy: Fault = answered(401, '<html>Who are you?</html>', { 'content-type': 'text/html' });
 const empty: Fault = async () => new Response(null, { status: 204 });
 const unwell: Fault = answered(503, { code: 'store_unavailable' });
+
+t.test('pauses grow, are drawn, and are never shorter than what the service asks for', async (t) => {
+  let drawn = 0;
+  t.intercept(Math, 'random', { value: () => drawn });
+  t.same(
+    [0, 1, 2, 20].map((attempt) => pauseBefore(attempt, NO_ANSWER)),
+    [0, 0, 0, 0],
+  );
+  t.equal(pauseBefore(20, { ...NO_ANSWER, retryAfter: 7 }), 7_000);
+  drawn = 0.5;
+  t.same(
+    [0, 1, 2, 20].map((attempt) => pauseBefore(attempt, NO_ANSWER)),
+    [150, 300, 600, 5_000],
+  );
+  t.equal(pauseBefore(0, { ...NO_ANSWER, retryAfter: 7 }), 7_500);
+});
 
 t.test('the retry rule', async (t) => {
   const { service, advance, loggedIn } = await clientWorld(t);
