@@ -3,20 +3,11 @@
  * sent, the same token and key until an answer arrives, and the new token stored before the key is forgotten.
  */
 import { AuthError } from './errors.js';
-import { type Answer, errorOf, isTransient, NO_ANSWER, pauseBefore, pauseUntil, post } from './http.js';
-import {
-  type Ended,
-  isFresh,
-  isLive,
-  isSame,
-  isUntold,
-  type Live,
-  liveFrom,
-  parseStored,
-  type SessionEndReason,
-  type Stored,
-} from './record.js';
+import { errorOf, isTransient, post } from './http.js';
+import { type Ended, isFresh, isLive, isUntold, type Live, liveFrom, newKey, type SessionEndReason } from './record.js';
+import { createPersist, type Step } from './retry.js';
 import type { AuthStorage } from './storage.js';
+import { openVault } from './vault.js';
 
 export interface AuthClientOptions {
   /** Where Keyturn is, such as `https://auth.example.com`. */
@@ -67,9 +58,10 @@ export interface AuthClient {
 }
 
 const DEFAULT_PATIENCE_MS = 30_000;
-const KEY_BYTES = 16;
 /** For others who share the storage, to store what they were given. */
 const SUPERSEDED_PAUSE_S = 1;
+/** Another token will do no better where one as young as this was refused: an API that refuses all must not cost a refresh each. */
+const YOUNG_MS = 10_000;
 
 /** The codes that mean that the session is over. Any other refusal leaves it alone. */
 const ends: readonly unknown[] = [
@@ -80,90 +72,42 @@ const ends: readonly unknown[] = [
   'account_disabled',
 ] satisfies SessionEndReason[];
 
-/** Done, or to be tried again after an answer that is none. */
-type Step<T> = { done: T } | { retry: Answer };
-
 export function createAuthClient(options: AuthClientOptions): AuthClient {
   const { clientId, storage, patience = DEFAULT_PATIENCE_MS } = options;
   const baseUrl = options.baseUrl.replace(/\/+$/, '');
   // Looked up at each call, and called as what it is: browsers refuse a `fetch` that is not the window's.
   const fetch: typeof globalThis.fetch = options.fetch ?? ((...args) => globalThis.fetch(...args));
   const name = `keyturn.${baseUrl}.${clientId}`.replace(/[^A-Za-z0-9._-]+/g, '_');
-  const listeners = new Set<(reason: SessionEndReason) => void>();
   if (!globalThis.crypto?.getRandomValues) {
     throw new AuthError('no_randomness', 'crypto.getRandomValues is missing: import a polyfill first');
   }
-
-  /** What was last seen of the storage; undefined before the first look. */
-  let seen: Stored | null | undefined;
+  const vault = openVault(storage, name);
+  const persist = createPersist(patience);
   let renewal: Promise<string | null> | undefined;
-  let telling: Promise<unknown> | undefined;
-  let lastTurn: Promise<unknown> = Promise.resolve();
-  let quiet: { until: number; answer: Answer } = { until: 0, answer: NO_ANSWER };
-
-  function note(stored: Stored | null): Stored | null {
-    const ended = isLive(seen) && !isLive(stored);
-    seen = stored;
-    // A listener that throws is no reason to stop in the middle.
-    if (ended) for (const listener of listeners) queueMicrotask(() => listener(stored?.ended ?? 'logout'));
-    return stored;
-  }
-
-  /** One access to the storage after the other: what was read before a change is never taken for what came after it. */
-  function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = lastTurn.then(work);
-    lastTurn = turn.catch(() => {});
-    return turn;
-  }
-
-  const read = async () => note(parseStored(await storage.get(name)));
-  const load = () => inTurn(read);
-
-  /**
-   * Stores `next`, unless what is stored is no longer `expected`: then there was a logout, a login or another tab's answer
-   * meanwhile, nothing is stored, and the answer is false.
-   */
-  const replace = (expected: Stored | null, next: Stored | null): Promise<boolean> =>
-    inTurn(async () => {
-      if (expected !== null && !isSame(await read(), expected)) return false;
-      await (next === null ? storage.delete(name) : storage.set(name, JSON.stringify(next)));
-      note(next);
-      return true;
-    });
-
-  storage.watch?.(name, () => void load().catch(() => {}));
-
-  const call = (path: string, body: object, key?: string) =>
-    post(fetch, baseUrl + path, body, key === undefined ? {} : { 'idempotency-key': key });
-
-  /** Takes steps until one is done; rejects when patience runs out. */
-  async function persist<T>(step: () => Promise<Step<T>>): Promise<T> {
-    const deadline = performance.now() + patience;
-    for (let attempt = 0; ; attempt++) {
-      await pauseUntil(quiet.until, deadline, quiet.answer);
-      const result = await step();
-      if ('done' in result) return result.done;
-      const until = performance.now() + pauseBefore(attempt, result.retry);
-      // What the service asks for holds for later calls too; a lost connection may be back for them.
-      if (result.retry.retryAfter > 0) quiet = { until, answer: result.retry };
-      await pauseUntil(until, deadline, result.retry);
-    }
-  }
+  /** By token: a session may end while the service is still being told of the one before. */
+  const telling = new Map<string, Promise<unknown>>();
+  /** The token whose refresh was last answered with `refresh_superseded`. */
+  let superseded: string | undefined;
 
   /** Tells the service of a session that has ended here, until it has heard. */
   function tell(ended: Ended & { refreshToken: string }): Promise<unknown> {
-    telling ??= persist<void>(async () => {
-      const answer = await call('/v1/logout', { refresh_token: ended.refreshToken });
+    const { refreshToken } = ended;
+    const under = telling.get(refreshToken);
+    if (under !== undefined) return under;
+    const told = persist<void>(async () => {
+      const answer = await post(fetch, `${baseUrl}/v1/logout`, 204, { refresh_token: refreshToken });
       if (isTransient(answer)) return { retry: answer };
       if (answer.status !== 204) throw errorOf(answer);
       return { done: undefined };
     })
-      .then(() => replace(ended, null))
-      .finally(() => {
-        telling = undefined;
-      });
-    return telling;
+      .then(() => vault.replace(ended, null))
+      .finally(() => telling.delete(refreshToken));
+    telling.set(refreshToken, told);
+    return told;
   }
+
+  /** Nobody waits for it, and what cannot be told now is told later. */
+  const tellInPassing = (ended: Ended & { refreshToken: string }) => void tell(ended).catch(() => {});
 
   /**
    * Nobody who shares this storage has the successor of its token, and yet it was used: somebody has a copy. The service
@@ -171,8 +115,8 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
    */
   async function giveUp(session: Live): Promise<boolean> {
     const ended = { ended: 'refresh_superseded', refreshToken: session.refreshToken } as const;
-    const gaveUp = await replace(session, ended);
-    if (gaveUp) tell(ended).catch(() => {});
+    const gaveUp = await vault.replace(session, ended);
+    if (gaveUp) tellInPassing(ended);
     return gaveUp;
   }
 
@@ -184,76 +128,81 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     return renewal;
   }
 
-  function renewAlone(refused?: string): Promise<string | null> {
-    let superseded: string | undefined;
-    return persist(async function step(): Promise<Step<string | null>> {
-      const session = await load();
+  const renewAlone = (refused?: string): Promise<string | null> =>
+    persist(async function step(): Promise<Step<string | null>> {
+      const session = await vault.load();
       if (!isLive(session)) return { done: null };
       // Somebody else who shares the storage was first.
       if (session.accessToken !== refused && isFresh(session, Date.now())) return { done: session.accessToken };
       const { refreshToken, key } = session;
-      if (key === undefined) {
-        await replace(session, { ...session, key: newKey() });
-        return step();
-      }
       const asked = Date.now();
-      const answer = await call('/v1/refresh', { refresh_token: refreshToken }, key);
+      const headers = { 'idempotency-key': key };
+      const answer = await post(fetch, `${baseUrl}/v1/refresh`, 200, { refresh_token: refreshToken }, headers);
       const { code } = answer.body;
       if (answer.status === 200) {
         const renewed = liveFrom(answer, asked);
-        return (await replace(session, renewed)) ? { done: renewed.accessToken } : step();
+        return (await vault.replace(session, renewed)) ? { done: renewed.accessToken } : step();
       }
-      if (ends.includes(code)) {
-        return (await replace(session, { ended: code as SessionEndReason })) ? { done: null } : step();
+      if (answer.status === 401 && ends.includes(code)) {
+        return (await vault.replace(session, { ended: code as SessionEndReason })) ? { done: null } : step();
       }
       if (code === 'refresh_superseded') {
         if (superseded === refreshToken) return (await giveUp(session)) ? { done: null } : step();
         superseded = refreshToken;
         return { retry: { ...answer, retryAfter: SUPERSEDED_PAUSE_S } };
       }
-      if (code === 'idempotency_key_reused') await replace(session, { ...session, key: newKey() });
+      if (code === 'idempotency_key_reused') await vault.replace(session, { ...session, key: newKey() });
       else if (!isTransient(answer)) throw errorOf(answer);
       return { retry: answer };
     });
-  }
 
   async function getAccessToken(): Promise<string | null> {
-    const session = isLive(seen) ? seen : await load();
+    const seen = vault.seen();
+    const session = isLive(seen) ? seen : await vault.load();
     if (!isLive(session)) {
-      // A logout that could not be told before.
-      if (isUntold(session)) tell(session).catch(() => {});
+      if (isUntold(session)) tellInPassing(session);
       return null;
     }
     const now = Date.now();
     if (isFresh(session, now)) return session.accessToken;
     const renewed = renew();
-    if (now >= session.expiresAt || now < session.madeAt) return renewed;
+    const isGood = now >= session.madeAt && now < session.expiresAt;
+    if (!isGood) return renewed;
     // It is good for a little longer, so nobody has to wait; whoever comes too late hears of what went wrong.
     renewed.catch(() => {});
     return session.accessToken;
   }
 
+  const isYoung = (token: string): boolean => {
+    const session = vault.seen();
+    return isLive(session) && session.accessToken === token && Date.now() - session.madeAt < YOUNG_MS;
+  };
+
   return {
     async login({ email, password, audience, scope, deviceName }) {
       const asked = Date.now();
-      const given = { audience, scope, device_name: deviceName };
-      const answer = await call('/v1/login', { email, password, client_id: clientId, ...given });
+      const credentials = { email, password, client_id: clientId, audience, scope, device_name: deviceName };
+      const answer = await post(fetch, `${baseUrl}/v1/login`, 200, credentials);
       if (answer.status !== 200) throw errorOf(answer);
-      await replace(null, liveFrom(answer, asked));
+      const before = await vault.load();
+      await vault.begin(liveFrom(answer, asked));
+      // The session that was there before, or a logout that could not be told.
+      if (before?.refreshToken !== undefined) tellInPassing({ ended: 'logout', refreshToken: before.refreshToken });
       return { sessionId: String(answer.body.session_id), scope: String(answer.body.scope) };
     },
 
     async logout() {
       for (;;) {
-        const session = await load();
+        const session = await vault.load();
         if (session?.refreshToken === undefined) return;
         const ended = { ended: 'logout', refreshToken: session.refreshToken } as const;
-        if (await replace(session, ended)) return void (await tell(ended));
+        if (await vault.replace(session, ended)) return void (await tell(ended));
       }
     },
 
     async fetch(input, init) {
-      const token = await getAccessToken();
+      const { signal } = init ?? (input instanceof Request ? input : { signal: null });
+      const token = await unlessAborted(getAccessToken(), signal);
       const send = (bearer: string | null) => {
         const request = input instanceof Request ? input.clone() : input;
         const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : {}));
@@ -261,21 +210,18 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
         return fetch(request, { ...init, headers });
       };
       const response = await send(token);
-      if (response.status !== 401 || token === null) return response;
-      let renewed = await renew(token);
+      if (response.status !== 401 || token === null || isYoung(token)) return response;
+      let renewed = await unlessAborted(renew(token), signal);
       // A renewal that was under way already may have been for another token.
-      if (renewed === token) renewed = await renew(token);
+      if (renewed === token) renewed = await unlessAborted(renew(token), signal);
       if (renewed === null || isStream(init?.body)) return response;
-      await response.body?.cancel();
+      // A connection that broke after the 401 is no reason to fail.
+      await response.body?.cancel().catch(() => {});
       return send(renewed);
     },
 
     getAccessToken,
-
-    onSessionEnd(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    onSessionEnd: vault.onEnd,
   };
 }
 
@@ -283,6 +229,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 const isStream = (body: unknown): boolean =>
   typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body);
 
-/** 128 random bits: nobody who has copied a token can guess the key of its refresh. */
-const newKey = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(KEY_BYTES)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+/** The work goes on; only its caller no longer waits. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort);
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

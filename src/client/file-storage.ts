@@ -1,4 +1,5 @@
 /** Published as `keyturn/client/node`: a session in a file, for scripts and command lines. */
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,10 +19,10 @@ const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
  */
 export function fileStorage(folder: string): AuthStorage {
   const pathOf = (name: string) => join(folder, `${name}.json`);
-  let writes = 0;
 
   async function takeLock(path: string): Promise<boolean> {
-    for (const deadline = Date.now() + LOCK_WAIT_MS; Date.now() < deadline; await sleep(LOCK_POLL_MS)) {
+    // Not by the clock, which somebody may set back meanwhile.
+    for (const deadline = performance.now() + LOCK_WAIT_MS; performance.now() < deadline; await sleep(LOCK_POLL_MS)) {
       try {
         await mkdir(folder, { recursive: true, mode: 0o700 });
         await (await open(path, 'wx', 0o600)).close();
@@ -50,15 +51,21 @@ export function fileStorage(folder: string): AuthStorage {
 
     async set(name, value) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      const aside = `${pathOf(name)}.${process.pid}.${writes++}`;
-      const file = await open(aside, 'w', 0o600);
+      // Containers that share a folder have the same process ids; and nobody can put a link where he cannot guess.
+      const aside = `${pathOf(name)}.${randomUUID()}`;
       try {
-        await file.writeFile(value);
-        await file.sync();
-      } finally {
-        await file.close();
+        const file = await open(aside, 'wx', 0o600);
+        try {
+          await file.writeFile(value);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(aside, pathOf(name));
+      } catch (error) {
+        await rm(aside, { force: true });
+        throw error;
       }
-      await rename(aside, pathOf(name));
     },
 
     async delete(name) {

@@ -11,19 +11,16 @@ export interface Answer {
 
 export const NO_ANSWER: Answer = { status: 0, body: {}, retryAfter: 0 };
 
-// Milliseconds.
+/** Milliseconds. */
 const ANSWER_TIMEOUT_MS = 10_000;
-const BACKOFF_MS = 300;
-const MAX_BACKOFF_MS = 10_000;
-/** Clients that were all told the same Retry-After shall not all come back at the same moment. */
-const SPREAD_MS = 1_000;
 /** Whoever asks for more is no service that wants to be used. Seconds. */
 const MAX_RETRY_AFTER_S = 3_600;
 
-/** Never rejects. What a captive portal or a broken proxy answers counts as no answer. */
+/** Never rejects. What a captive portal or a broken proxy answers counts as no answer; `success` is what Keyturn says. */
 export async function post(
   fetch: typeof globalThis.fetch,
   url: string,
+  success: 200 | 204,
   body: object,
   headers?: Record<string, string>,
 ): Promise<Answer> {
@@ -39,16 +36,26 @@ export async function post(
       redirect: 'error',
       signal: controller.signal,
     });
-    const retryAfter = Math.min(Number(response.headers.get('retry-after')) || 0, MAX_RETRY_AFTER_S);
+    const retryAfter = secondsToWait(response.headers);
     const { status } = response;
     const parsed = status === 204 ? {} : parse(await response.text());
-    const isOurs = response.ok ? status === 204 || isTokenResponse(parsed) : typeof parsed.code === 'string';
+    const isOurs = response.ok
+      ? status === success && (status === 204 || isTokenResponse(parsed))
+      : typeof parsed.code === 'string';
     return isOurs ? { status, body: parsed, retryAfter } : { ...NO_ANSWER, retryAfter };
   } catch {
     return NO_ANSWER;
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Keyturn sends seconds; what stands before it may send a date, by its own clock (RFC 9110 §10.2.3). */
+function secondsToWait(headers: Headers): number {
+  const asked = headers.get('retry-after') ?? '';
+  const now = Date.parse(headers.get('date') ?? '') || Date.now();
+  const seconds = /^\d+$/.test(asked) ? Number(asked) : Math.ceil((Date.parse(asked) - now) / 1000);
+  return Math.min(Math.max(seconds, 0) || 0, MAX_RETRY_AFTER_S);
 }
 
 function parse(text: string): Answer['body'] {
@@ -72,18 +79,6 @@ export function errorOf(answer: Answer): AuthError {
   return new AuthError(String(body.code), String(body.detail ?? body.code), status, retryAfter);
 }
 
-const unavailable = ({ status, body, retryAfter }: Answer): AuthError =>
+/** The service cannot be asked now; nothing is lost by it. */
+export const unavailable = ({ status, body, retryAfter }: Answer): AuthError =>
   new AuthError('unavailable', `the service cannot answer now: ${body.code ?? 'nothing heard'}`, status, retryAfter);
-
-/** Full jitter, doubling; never sooner than the service asks for. */
-export const pauseBefore = (attempt: number, { retryAfter }: Answer): number =>
-  retryAfter > 0
-    ? retryAfter * 1000 + Math.random() * SPREAD_MS
-    : Math.random() * Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** attempt);
-
-/** Times are those of `performance.now()`: it goes on when somebody sets the clock. */
-export async function pauseUntil(until: number, deadline: number, answer: Answer): Promise<void> {
-  if (until > deadline) throw unavailable(answer);
-  const pause = until - performance.now();
-  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
-}

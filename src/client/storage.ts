@@ -15,7 +15,7 @@ export interface AuthStorage {
   /**
    * Runs `work` while nobody else does under this name. For a storage that several tabs or processes share; without it
    * each keeps to its own refreshes, which is all that a storage of one process needs. It may give up waiting and run
-   * `work` all the same: parallel refreshes are safe, they only cost more.
+   * `work` all the same: by then whoever holds it has stored the key, and both send the same.
    */
   lock?<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** Calls `listener` when somebody else has changed the value; returns a function that ends it. */

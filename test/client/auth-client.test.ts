@@ -1,7 +1,8 @@
 /** The life of a session as an app sees it: login, requests, logout, and how it ends. */
 import t from 'tap';
 import { createAuthClient, memoryStorage } from '../../src/client/index.js';
-import { answered, CREDENTIALS, claimsOf, clientWorld, EXPIRED, held, lost } from '../support/auth-client.js';
+import { AGED, answered, CREDENTIALS, claimsOf, clientWorld, EXPIRED, held, lost } from '../support/auth-client.js';
+import { eventually } from '../support/process.js';
 import { execute, rowOf } from '../support/service.js';
 
 t.test('a client', async (t) => {
@@ -41,7 +42,10 @@ t.test('a client', async (t) => {
     t.equal(await one.auth.getAccessToken(), before?.accessToken, 'it is good for a little longer');
     await arrived;
     release();
-    while ((await one.stored())?.accessToken === before?.accessToken) await new Promise(setImmediate);
+    await eventually(
+      async () => (await one.stored())?.accessToken !== before?.accessToken,
+      () => 'it is not renewed',
+    );
     t.not(await one.auth.getAccessToken(), before?.accessToken);
     t.equal(one.net.sent.length, 1);
   });
@@ -66,6 +70,7 @@ t.test('a client', async (t) => {
   await t.test('renews a token that was refused, and sends the request once more', async (t) => {
     const one = await loggedIn();
     await advance(1000);
+    await one.restart(AGED);
     const response = await one.auth.fetch(me, { headers: { accept: 'application/json' } });
     t.equal(response.status, 200);
     t.equal(one.net.sent.length, 1);
@@ -81,16 +86,54 @@ t.test('a client', async (t) => {
       bodies.push(await new Response(input instanceof Request ? input.body : init?.body).text());
       return new Response(null, { status: 401 });
     };
-    const auth = createAuthClient({ ...one.options, fetch: echo });
     const url = `${baseUrl}/echo`;
-    t.equal((await auth.fetch(url, { method: 'POST', body: 'text' })).status, 401, 'twice refused is refused');
-    t.equal((await auth.fetch(new Request(url, { method: 'POST', body: 'request' }))).status, 401);
-    t.equal(
-      (await auth.fetch(url, { method: 'POST', body: new Blob(['stream']).stream(), duplex: 'half' })).status,
-      401,
-    );
+    const stream = new Blob(['stream']).stream();
+    for (const [input, init] of [
+      [url, { method: 'POST', body: 'text' }],
+      [new Request(url, { method: 'POST', body: 'request' })],
+      [url, { method: 'POST', body: stream, duplex: 'half' as const }],
+    ] as const) {
+      await one.restart(AGED);
+      const auth = createAuthClient({ ...one.options, fetch: echo });
+      t.equal((await auth.fetch(input, init)).status, 401, 'twice refused is refused');
+    }
     t.same(bodies, ['text', 'text', 'request', 'request', 'stream']);
     t.equal(one.net.sent.length, 3, 'the token is renewed all the same, for the next try');
+  });
+
+  await t.test('renews nothing for an API that refuses a token that was just made', async (t) => {
+    const one = await loggedIn();
+    const refusing: typeof fetch = async (input, init) =>
+      String(input).endsWith('/orders') ? new Response(null, { status: 401 }) : one.net.fetch(input, init);
+    const auth = createAuthClient({ ...one.options, fetch: refusing });
+    for (let n = 0; n < 5; n++) t.equal((await auth.fetch(`${baseUrl}/orders`)).status, 401);
+    t.same(one.net.sent, []);
+  });
+
+  await t.test('keeps nobody waiting who has given up', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const controller = new AbortController();
+    const asked = one.auth.fetch(me, { signal: controller.signal });
+    await arrived;
+    controller.abort(new Error('never mind'));
+    await t.rejects(asked, { message: 'never mind' });
+    release();
+    t.equal((await one.auth.fetch(me)).status, 200, 'the renewal went on');
+    t.equal(one.net.sent.length, 1);
+  });
+
+  await t.test('ends at the service the session that a login replaces', async (t) => {
+    const one = await loggedIn();
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    await one.auth.login(CREDENTIALS);
+    await eventually(
+      async () => (await rowOf(service.database, 'sessions', `id = '${sid}'`)).revoke_reason === 'logout',
+      () => 'the service was not told',
+    );
+    t.equal((await one.auth.fetch(me)).status, 200, 'the new one lives');
   });
 
   await t.test('forgets the session at once on logout, and the service ends it', async (t) => {
@@ -116,8 +159,60 @@ t.test('a client', async (t) => {
     t.match(await one.stored(), { ended: 'logout' });
     await one.restart();
     t.equal(await one.auth.getAccessToken(), null, 'nor is it logged in after a restart');
-    while ((await one.stored()) !== null) await new Promise(setImmediate);
+    await eventually(
+      async () => (await one.stored()) === null,
+      () => 'the service was not told',
+    );
     t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+  });
+
+  await t.test('tells the service of a logout even when a login has come in between', async (t) => {
+    const one = await loggedIn({ patience: 0 });
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    one.net.faults.push(lost);
+    await t.rejects(one.auth.logout(), { code: 'unavailable' });
+    await one.restart();
+    await one.auth.login(CREDENTIALS);
+    const revoked = async () => (await rowOf(service.database, 'sessions', `id = '${sid}'`)).revoke_reason;
+    await eventually(
+      async () => (await revoked()) === 'logout',
+      () => 'the service was not told',
+    );
+    t.ok(await one.auth.getAccessToken(), 'the new session lives');
+  });
+
+  await t.test('takes no logout for told because another one was', async (t) => {
+    const one = await loggedIn();
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const first = one.auth.logout();
+    await arrived;
+    await one.auth.login(CREDENTIALS);
+    const { sid } = claimsOf(await one.auth.getAccessToken());
+    await one.auth.logout();
+    t.match(await rowOf(service.database, 'sessions', `id = '${sid}'`), { revoke_reason: 'logout' });
+    release();
+    await first;
+    t.equal(await one.stored(), null);
+  });
+
+  await t.test('never sends a token that it has not', async (t) => {
+    const one = await loggedIn();
+    await one.restart({ accessToken: undefined, madeAt: undefined, renewAt: undefined, expiresAt: undefined });
+    t.equal((await one.auth.fetch(me)).status, 200, 'what is damaged is renewed');
+  });
+
+  await t.test('sends the request once more though the connection of the first answer broke', async (t) => {
+    const one = await loggedIn();
+    await one.restart(AGED);
+    let asked = 0;
+    const breaking: typeof fetch = async (input, init) => {
+      if (!String(input).endsWith('/orders')) return one.net.fetch(input, init);
+      const broken = new ReadableStream({ start: (controller) => controller.error(new Error('reset')) });
+      return new Response(asked++ === 0 ? broken : 'orders', { status: asked === 1 ? 401 : 200 });
+    };
+    const auth = createAuthClient({ ...one.options, fetch: breaking });
+    t.equal((await auth.fetch(`${baseUrl}/orders`)).status, 200);
   });
 
   await t.test('hears once why its session has ended, and of nothing after it has stopped to listen', async (t) => {

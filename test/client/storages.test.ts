@@ -1,7 +1,7 @@
 /** What every storage must do, and what each does besides. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -50,6 +50,33 @@ t.test('a file can be read by its owner alone, and nothing is left beside it', a
   t.equal(statSync(join(folder, 'a.json')).mode & 0o777, 0o600);
   t.equal(statSync(folder).mode & 0o777, 0o700);
   t.match(await storage.get('a'), /^(\d\d?)\1{9999}$/, 'one of the values, whole');
+});
+
+t.test('storages of one folder do not write into each other’s files', async (t) => {
+  const folder = temporaryFolder(t);
+  const storages = Array.from({ length: 8 }, () => fileStorage(folder));
+  await Promise.all(storages.map((storage, n) => storage.set('a', `${n}`.repeat(100_000 * (n + 1)))));
+  const value = (await storages[0]?.get('a')) ?? '';
+  t.ok(/^(\d)\1*$/.test(value) && value.length === 100_000 * (Number(value[0]) + 1), 'one of the values, whole');
+  t.same(readdirSync(folder), ['a.json']);
+});
+
+t.test('a value that cannot be put in its place is left nowhere else', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'a.json', 'in the way'), { recursive: true });
+  await t.rejects(async () => fileStorage(folder).set('a', 'secret'), { code: 'EISDIR' });
+  t.same(readdirSync(folder), ['a.json']);
+});
+
+t.test('a folder that was there is left as it is, and a file that others could read is closed to them', async (t) => {
+  const folder = temporaryFolder(t);
+  chmodSync(folder, 0o755);
+  const path = join(folder, 'a.json');
+  writeFileSync(path, 'old');
+  chmodSync(path, 0o644);
+  await fileStorage(folder).set('a', 'new');
+  t.equal(statSync(path).mode & 0o777, 0o600);
+  t.equal(statSync(folder).mode & 0o777, 0o755);
 });
 
 t.test('processes that share a folder take turns', async (t) => {

@@ -75,7 +75,7 @@ export function network(): Network {
 export interface StoredSession {
   refreshToken: string;
   accessToken: string;
-  key?: string;
+  key: string;
   madeAt: number;
   renewAt: number;
   expiresAt: number;
@@ -89,9 +89,11 @@ export interface TestClient {
   /** Null when nothing is stored. */
   stored(): Promise<StoredSession | null>;
   /** Changes what is stored, and starts the client anew on it, as an app does that was killed. */
-  restart(change?: Partial<StoredSession>): Promise<void>;
+  restart(change?: { [Name in keyof StoredSession]?: StoredSession[Name] | undefined }): Promise<void>;
 }
 
+/** Old enough to be renewed when it is refused. */
+export const AGED = { madeAt: 0 };
 export const EXPIRED = { renewAt: 0, expiresAt: 0 };
 
 export interface ClientWorld {

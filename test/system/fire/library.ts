@@ -1,4 +1,5 @@
 /** A client that leaves the retry rule to keyturn/client, as most apps will. */
+import { randomUUID } from 'node:crypto';
 import { type AuthClient, AuthError, createAuthClient, memoryStorage } from '../../../src/client/index.js';
 import { noteSecret, noteSecretsOf } from '../../support/run-log.js';
 import type { Client, ClientParts } from './client.js';
@@ -17,6 +18,7 @@ export function useTheLibrary({ url, login, chance, heard }: ClientParts): Clien
   // The only value that there is, under whatever name the library gives it.
   let value = JSON.stringify({
     refreshToken: login.refresh_token,
+    key: randomUUID(),
     accessToken: '',
     madeAt: 0,
     renewAt: 0,
