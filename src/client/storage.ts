@@ -4,8 +4,9 @@ type Awaitable<T> = T | Promise<T>;
  * Where a client keeps its session: one string under one name. It holds the refresh token, so choose a place that other
  * apps cannot read. A name has letters, digits, `.`, `-` and `_` only, as keychains want it.
  *
- * A `set` that has resolved must survive the death of the process, and is all or nothing: the client sends a request
- * only after the key that belongs to it is stored. A rejection is passed on to the caller, and nothing is sent.
+ * A `set` is all or nothing, and should survive the death of the process once it has resolved. A storage that may lose the
+ * last seconds, as `localStorage` does, will do: the value before has the key with which its token gets its answer again.
+ * A rejection is passed on to the caller.
  */
 export interface AuthStorage {
   /** The string that was stored last, or null. */
@@ -14,8 +15,7 @@ export interface AuthStorage {
   delete(name: string): Awaitable<unknown>;
   /**
    * Runs `work` while nobody else does under this name. For a storage that several tabs or processes share; without it
-   * each keeps to its own refreshes, which is all that a storage of one process needs. It may give up waiting and run
-   * `work` all the same: by then whoever holds it has stored the key, and both send the same.
+   * each refreshes for itself, with the same token and the same key. It may give up waiting and run `work` all the same.
    */
   lock?<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** Calls `listener` when somebody else has changed the value; returns a function that ends it. */

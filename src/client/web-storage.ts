@@ -1,8 +1,7 @@
 /**
  * `localStorage`, shared by all tabs of an origin: Web Locks keep their refreshes apart, storage events tell of each
  * other. A tab may see what another has stored a moment late, lock or no lock; it then repeats a request that has been
- * answered, with the same key, and gets the same answer. Browsers write it to the disk seconds later: what was stored just
- * before a crash of the whole browser is lost.
+ * answered, with the same key, and gets the same answer.
  */
 import type { AuthStorage } from './storage.js';
 

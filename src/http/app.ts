@@ -5,7 +5,13 @@ import { METHODS } from 'node:http';
 import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyBaseLogger, type FastifyError, LogController } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { networkOf } from '../domain/limits.js';
 import { accountRoutes } from './account-routes.js';
@@ -16,8 +22,9 @@ import { registerDraining } from './draining.js';
 import { sendRefusal, toRefusal } from './errors.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
-import { logRequest, registerRequestLog } from './request-log.js';
-import { measure, registerRequestMetrics } from './request-metrics.js';
+import { onRequestEnd } from './request-end.js';
+import { logRequest, registerOutcome } from './request-log.js';
+import { measure } from './request-metrics.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
 import type { App } from './typed.js';
@@ -45,6 +52,10 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
 export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
   const errorsUrl = `${services.issuer}/docs/errors`;
+  const account = (request: FastifyRequest, reply: FastifyReply, hasHungUp: boolean) => {
+    logRequest(request, reply, hasHungUp);
+    measure(request, reply, services.metrics);
+  };
   const app = Fastify({
     loggerInstance: settings.logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -72,16 +83,15 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
       sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
       // No hook runs for these.
-      logRequest(request, reply);
-      measure(request, reply, services.metrics);
+      account(request, reply, false);
     },
     clientErrorHandler: (error, socket) => refuseConnection(error.code, socket, errorsUrl, settings.logger),
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App;
 
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   app.removeAllContentTypeParsers();
-  registerRequestLog(app);
-  registerRequestMetrics(app, services.metrics);
+  registerOutcome(app);
+  onRequestEnd(app, account);
   app.decorate('places', services.places);
   registerDraining(app);
 

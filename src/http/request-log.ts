@@ -46,15 +46,15 @@ const safePath = (url: string): string =>
     .join('/')
     .slice(0, MAX_PATH_LENGTH);
 
-export function registerRequestLog(app: FastifyInstance): void {
+export function registerOutcome(app: FastifyInstance): void {
   app.decorateRequest('outcome');
   app.addHook('onRequest', async (request) => {
     request.outcome = { code: null, subject: {} };
   });
-  app.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => logRequest(request, reply));
 }
 
-export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
+/** `hasHungUp`: the client did not wait for the answer. */
+export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHungUp: boolean): void {
   const { code, subject } = request.outcome;
   request.log.info(
     {
@@ -67,6 +67,7 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
       sid: subject.sid,
       jti: subject.jti,
       client_id: subject.clientId,
+      ...(hasHungUp ? { hung_up: true } : {}),
       ms: Math.round(reply.elapsedTime * 10) / 10,
     },
     'request',

@@ -1,14 +1,9 @@
 /** How long requests took, by route: from a closed list of labels, since what is kept for each lives as long as the process. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Metrics } from '../ports/metrics.js';
-import type { App } from './typed.js';
 
 /** Node knows some thirty more; anybody can send them, and nobody is answered anything but 404 or 405. */
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-
-export function registerRequestMetrics(app: App, metrics: Metrics): void {
-  app.addHook('onResponse', async (request: FastifyRequest, reply: FastifyReply) => measure(request, reply, metrics));
-}
 
 export function measure(request: FastifyRequest, reply: FastifyReply, metrics: Metrics): void {
   metrics.answered({
