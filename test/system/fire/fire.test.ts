@@ -10,8 +10,8 @@ t.test('in a bad network, with servers that crash', { skip }, async (t) => {
   const seed = randomInt(2 ** 31);
   t.comment(`seed ${seed}`);
   const report = await fire(t, {
-    clients: 30,
-    seconds: 8,
+    clients: 20,
+    seconds: 6,
     seed,
     pauseMs: [250, 750],
     offMs: 1_000,
