@@ -62,7 +62,7 @@ const listKeks = (folder: string): string[] =>
 
 export const hasKek = (folder: string): boolean => listKeks(folder).length > 0;
 
-/** Throws KekProblem. A KEK that is not known is looked for in the folder: it may have been put there meanwhile. */
+/** Throws KekProblem. Looks into the folder again for a KEK that is not known, and for the newest: one may have been put there. */
 export function readKeks(folder: string): KekSource {
   const known = new Map<string, Kek>();
   const read = (): Kek => {
@@ -70,16 +70,24 @@ export function readKeks(folder: string): KekSource {
     for (const kek of keks) known.set(kek.id, kek);
     return keks.at(-1) as Kek;
   };
-  const newest = read();
-  const look = (id: string): Kek | null => {
+  let newest = read();
+  const look = (): void => {
     try {
-      read();
+      newest = read();
     } catch {
       // What is wrong with the folder now does not concern the KEKs that were read from it.
     }
-    return known.get(id) ?? null;
   };
-  return { newest: () => newest, find: (id) => known.get(id) ?? look(id) };
+  return {
+    newest() {
+      look();
+      return newest;
+    },
+    find(id) {
+      if (!known.has(id)) look();
+      return known.get(id) ?? null;
+    },
+  };
 }
 
 function readFolder(folder: string): Kek[] {
