@@ -66,8 +66,20 @@ t.test('a KEK that was put there later is found when it is asked for', async (t)
   chmodSync(path, 0o644);
   put(folder, 'd.kek');
   t.equal(keks.find('d'), null, 'not while others can reach one');
-  t.equal(keks.newest().id, 'c');
+  t.throws(() => keks.newest(), { ...problem, message: /chmod 600/ }, 'and nothing is sealed');
   t.equal(keks.find('b')?.id, 'b', 'but what was read is not lost');
+});
+
+t.test('a KEK whose file is gone opens what it sealed as long as the process runs, and seals no more', async (t) => {
+  const folder = folderOf(t);
+  const path = put(folder, 'a.kek');
+  const keks = readKeks(folder);
+  rmSync(path);
+  t.equal(keks.find('a')?.id, 'a');
+  t.throws(() => keks.newest(), problem);
+  put(folder, 'b.kek');
+  t.equal(keks.newest().id, 'b');
+  t.equal(keks.find('a')?.id, 'a');
 });
 
 t.test('other files are no KEKs', async (t) => {

@@ -62,7 +62,10 @@ const listKeks = (folder: string): string[] =>
 
 export const hasKek = (folder: string): boolean => listKeks(folder).length > 0;
 
-/** Throws KekProblem. Looks into the folder again for a KEK that is not known, and for the newest: one may have been put there. */
+/**
+ * Throws KekProblem. Looks into the folder again for a KEK that is not known, since it may have been put there, and for
+ * the newest: nothing is sealed under one whose file is gone.
+ */
 export function readKeks(folder: string): KekSource {
   const known = new Map<string, Kek>();
   const read = (): Kek => {
@@ -70,24 +73,16 @@ export function readKeks(folder: string): KekSource {
     for (const kek of keks) known.set(kek.id, kek);
     return keks.at(-1) as Kek;
   };
-  let newest = read();
-  const look = (): void => {
+  read();
+  const look = (id: string): Kek | null => {
     try {
-      newest = read();
+      read();
     } catch {
       // What is wrong with the folder now does not concern the KEKs that were read from it.
     }
+    return known.get(id) ?? null;
   };
-  return {
-    newest() {
-      look();
-      return newest;
-    },
-    find(id) {
-      if (!known.has(id)) look();
-      return known.get(id) ?? null;
-    },
-  };
+  return { newest: read, find: (id) => known.get(id) ?? look(id) };
 }
 
 function readFolder(folder: string): Kek[] {
