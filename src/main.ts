@@ -84,10 +84,11 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     });
     // It may go away again between two steps of the start.
     await whenReachable(() => services.clients.seed(), log);
-    await whenReachable(() => services.keys.load(), log);
     const { follow, tend } = keyRotation(services, log);
-    await whenReachable(tend, log);
+    await whenReachable(follow, log);
     const failed = (error: unknown) => log.warn({ err: error }, 'could not look after the signing keys; trying again');
+    // What cannot be done now, such as making the next key, keeps nobody from being served.
+    await tend().catch(failed);
     announcements.listen('signing-keys', () => void follow().catch(failed));
     closing.unshift(every(POLL_S, tend, failed));
 
