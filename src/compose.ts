@@ -4,7 +4,7 @@ import { isCommonPassword } from './adapters/common-passwords/common-passwords.j
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
 import { createInProcessLimiter } from './adapters/in-process/attempt-limiter.js';
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
-import { nodeTokenSigner, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
+import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
@@ -23,11 +23,13 @@ import { createIssueToClient } from './domain/client-credentials.js';
 import { createClients } from './domain/clients.js';
 import { createIds } from './domain/ids.js';
 import { createKeyRing } from './domain/key-ring.js';
+import { createKeyVault } from './domain/key-vault.js';
 import { createGuard } from './domain/limits.js';
 import { createReadiness } from './domain/readiness.js';
 import { createRefresh } from './domain/refresh.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
+import { createSigningKeys } from './domain/signing-keys.js';
 import type { Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { Clock } from './ports/clock.js';
@@ -105,16 +107,9 @@ export function compose(config: Config, foundation: Foundation): Services {
   const guard = createGuard(
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
   );
-  const keys = createKeyRing({
-    store: createSigningKeyStore(database),
-    keks,
-    signer: nodeTokenSigner,
-    announcements,
-    clock,
-    random,
-    alg: config.SIGNING_ALG,
-    thumbprint,
-  });
+  const signingKeyStore = createSigningKeyStore(database);
+  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random, thumbprint });
+  const keys = createKeyRing({ store: signingKeyStore, vault, announcements, clock, alg: config.SIGNING_ALG });
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
@@ -157,6 +152,15 @@ export function compose(config: Config, foundation: Foundation): Services {
     issueToClient: createIssueToClient(accessTokens, ids, clock),
     guard,
     keys,
+    signingKeys: createSigningKeys({
+      store: signingKeyStore,
+      vault,
+      ring: keys,
+      announcements,
+      clock,
+      readPrivateKey,
+      settings: { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS },
+    }),
     readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
     places,
     metrics,

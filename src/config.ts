@@ -81,7 +81,7 @@ export const variables = {
   }),
   KEYS_DIR: variable({ meaning: 'Folder of the key-encryption keys', default: './keys', parse: text }),
   SIGNING_ALG: variable({
-    meaning: 'Algorithm of new signing keys',
+    meaning: 'Algorithm that tokens are signed with; a change is a rotation',
     default: 'RS256',
     parse: oneOf<SigningAlg>(...signingAlgs),
   }),
@@ -89,7 +89,6 @@ export const variables = {
     meaning: 'Age at which the signing key is rotated; 0 turns it off',
     default: '30',
     parse: integer(0, 3650),
-    later: true,
   }),
   TRUST_PROXY: variable({
     meaning: 'Addresses and networks of the proxies whose X-Forwarded-For is believed, comma-separated',

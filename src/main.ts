@@ -15,6 +15,7 @@ import { buildApp } from './http/app.js';
 import { listen } from './http/listen.js';
 import { buildMetricsApp } from './http/metrics-app.js';
 import { every } from './jobs/every.js';
+import { keyRotation } from './jobs/key-rotation.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
@@ -83,14 +84,13 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     });
     // It may go away again between two steps of the start.
     await whenReachable(() => services.clients.seed(), log);
-    await whenReachable(() => services.keys.load(), log);
-    for (const problem of services.keys.problems())
-      log.error(problem, 'a signing key cannot be opened: its KEK is missing or another');
-
-    const reload = () => services.keys.load();
-    const failed = (error: unknown) => log.warn({ err: error }, 'could not read the signing keys; trying again');
-    announcements.listen('signing-keys', () => void reload().catch(failed));
-    closing.unshift(every(POLL_S, reload, failed));
+    const { follow, tend } = keyRotation(services, log);
+    await whenReachable(follow, log);
+    const failed = (error: unknown) => log.warn({ err: error }, 'could not look after the signing keys; trying again');
+    // What cannot be done now, such as making the next key, keeps nobody from being served.
+    await tend().catch(failed);
+    announcements.listen('signing-keys', () => void follow().catch(failed));
+    closing.unshift(every(POLL_S, tend, failed));
 
     const app = await buildApp(services, {
       logger: log,

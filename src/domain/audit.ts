@@ -1,5 +1,18 @@
 import type { AuditEvent, Caller, Instant } from './types.js';
 
+/** Who asked for something, and from where. */
+export interface By {
+  /** `user:<id>`, `client:<client_id>`, `service` or whoever else the caller knows. */
+  actor: string;
+  caller: Caller;
+}
+
+/** What happens by itself. */
+export const byService: By = {
+  actor: 'service',
+  caller: { ip: null, place: null, userAgent: null, requestId: null },
+};
+
 /** An event for the audit trail: what happened, to whom, from where. It never holds a secret. */
 export const auditEvent = (
   event: AuditEvent['event'],

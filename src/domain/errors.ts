@@ -48,6 +48,11 @@ export const errorCodes = {
   invalid_issuer: 'The access token is of another issuer',
   invalid_audience: 'The access token is for another audience',
   token_revoked: 'The access token has been revoked',
+  // Signing keys
+  key_not_found: 'There is no such signing key',
+  key_state_conflict: 'The state of the signing key does not allow this',
+  key_rejected: 'The private key is not one that can sign here',
+  key_unusable: 'The signing key cannot be opened',
   // The service
   too_many_attempts: 'Too many failed attempts from this address',
   too_many_requests: 'Too many requests from this address',

@@ -5,13 +5,13 @@
 import type { JWK } from 'jose';
 import type { Announcements } from '../ports/announcements.js';
 import type { Clock } from '../ports/clock.js';
-import type { KekSource } from '../ports/kek-source.js';
-import type { Random } from '../ports/random.js';
 import type { SigningKeyRow, SigningKeyStore } from '../ports/signing-key-store.js';
-import type { SigningKeyHandle, TokenSigner } from '../ports/token-signer.js';
+import type { SigningKeyHandle } from '../ports/token-signer.js';
+import { auditEvent, byService } from './audit.js';
 import { Refusal } from './errors.js';
-import { openPrivateKey, sealPrivateKey } from './sealing.js';
-import type { AuditEvent, Instant, SigningAlg } from './types.js';
+import { first } from './key-cycle.js';
+import type { KeyProblem, KeyVault } from './key-vault.js';
+import type { SigningAlg } from './types.js';
 
 /** `max-age` of the JWKS, seconds (M in the design). Everything else in a key's life is derived from it. */
 export const JWKS_MAX_AGE_S = 300;
@@ -32,15 +32,17 @@ export interface PublishedKey {
 export interface SealedKeyProblem {
   kid: string;
   kekId: string | null;
+  problem: KeyProblem;
 }
 
 export interface KeyRing {
-  /** Reads the view from the store, making the first key if there is none. */
+  /** Reads the view from the store, making the first key if there has never been one. */
   load(): Promise<void>;
   /** Throws Refusal `signing_key_unavailable`. */
   signingKey(): { kid: string; alg: SigningAlg; handle: SigningKeyHandle };
   /** The published key with this id; looks at the store once in a while for one it does not know. */
   find(kid: string): Promise<PublishedKey | null>;
+  /** The same array as long as the same view of the keys is held. */
   published(): readonly PublishedKey[];
   /** Keys that should be able to sign but could not be opened. */
   problems(): readonly SealedKeyProblem[];
@@ -48,30 +50,35 @@ export interface KeyRing {
 
 export interface KeyRingParts {
   store: SigningKeyStore;
-  keks: KekSource;
-  signer: TokenSigner;
+  vault: KeyVault;
   announcements: Announcements;
   clock: Clock;
-  random: Random;
   alg: SigningAlg;
-  thumbprint: (publicJwk: JWK) => Promise<string>;
 }
 
 interface View {
-  readAt: Instant;
-  published: Map<string, PublishedKey>;
+  /** On the monotonic clock. */
+  readAt: number;
+  byKid: Map<string, PublishedKey>;
+  published: readonly PublishedKey[];
   signing: { kid: string; alg: SigningAlg; handle: SigningKeyHandle } | null;
   problems: SealedKeyProblem[];
 }
 
+/** A private key that was opened once is not opened at every poll. */
+interface Opened {
+  kekId: string | null;
+  sealedPrivate: Uint8Array;
+  handle: SigningKeyHandle;
+}
+
 export function createKeyRing(parts: KeyRingParts): KeyRing {
-  const { store, keks, signer, announcements, clock, alg } = parts;
+  const { store, vault, announcements, clock, alg } = parts;
   let view: View | null = null;
   let running: Promise<void> | null = null;
   let next: Promise<void> | null = null;
   let lookedAt = Number.NEGATIVE_INFINITY;
-  // A private key is opened once, not at every poll.
-  const opened = new Map<string, SigningKeyHandle>();
+  let opened = new Map<string, Opened>();
 
   /** Sees what was there when it was called: a read that had begun by then may have missed it, so one more follows. */
   function load(): Promise<void> {
@@ -91,68 +98,58 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
   }
 
   async function read(): Promise<void> {
-    const readAt = clock.now();
+    const readAt = clock.monotonic();
     let rows = await store.published();
-    if (!rows.some((row) => row.state === 'active')) {
+    // Only where there has never been a key: one that is lost or cannot be opened is replaced by nobody in silence.
+    if (rows.length === 0 && (await store.keySet()).keys.length === 0) {
       await makeFirstKey();
       rows = await store.published();
     }
-    const fresh: View = { readAt, published: new Map(), signing: null, problems: [] };
+    const published = rows.map(({ kid, alg, publicJwk }) => ({ kid, alg, publicJwk }));
+    const fresh: View = {
+      readAt,
+      byKid: new Map(published.map((key) => [key.kid, key])),
+      published: view !== null && same(view.published, published) ? view.published : published,
+      signing: null,
+      problems: [],
+    };
+    // What can no longer sign is forgotten: only the keys of these rows are taken over.
+    const open = new Map<string, Opened>();
     for (const row of rows) {
-      fresh.published.set(row.kid, { kid: row.kid, alg: row.alg, publicJwk: row.publicJwk });
-      const handle = open(row);
-      if (handle === null && row.state !== 'retiring') fresh.problems.push({ kid: row.kid, kekId: row.kekId });
+      if (row.state === 'retiring') continue;
+      const known = openRow(row, fresh.problems);
+      if (known === null) continue;
+      open.set(row.kid, known);
       // With several algorithms published, the configured one signs; until it has a key, the one that there is.
       const preferred = fresh.signing === null || row.alg === alg;
-      if (row.state === 'active' && handle !== null && preferred)
-        fresh.signing = { kid: row.kid, alg: row.alg, handle };
+      if (row.state === 'active' && preferred) fresh.signing = { kid: row.kid, alg: row.alg, handle: known.handle };
     }
-    for (const kid of opened.keys()) if (!fresh.published.has(kid)) opened.delete(kid);
+    opened = open;
     view = fresh;
   }
 
-  function open(row: SigningKeyRow): SigningKeyHandle | null {
-    const known = opened.get(row.kid);
-    if (known !== undefined || row.sealedPrivate === null || row.kekId === null) return known ?? null;
-    const kek = keks.find(row.kekId);
-    const pkcs8 = kek && openPrivateKey(row.sealedPrivate, row.kid, kek);
-    if (!pkcs8) return null;
-    const handle = signer.open(row.alg, pkcs8);
-    pkcs8.fill(0);
-    opened.set(row.kid, handle);
-    return handle;
+  function openRow(row: SigningKeyRow, problems: SealedKeyProblem[]): Opened | null {
+    const { kid, kekId, sealedPrivate } = row;
+    const known = opened.get(kid) ?? null;
+    if (sealedPrivate === null) return null;
+    if (known?.kekId === kekId && Buffer.compare(known.sealedPrivate, sealedPrivate) === 0) return known;
+    const handle = vault.open(row);
+    if (typeof handle !== 'string') return { kekId, sealedPrivate, handle };
+    problems.push({ kid, kekId, problem: handle });
+    // Sealed anew in a way that this node cannot open. It goes on with what it has, and says that a restart would end it.
+    return known;
   }
 
   /** Nobody has seen a key yet, so the first one may sign at once. Of several nodes that start together one wins. */
   async function makeFirstKey(): Promise<void> {
-    const { publicJwk, privatePkcs8 } = await signer.generate(alg);
-    const kid = await parts.thumbprint(publicJwk);
-    const kek = keks.newest();
+    const key = await vault.make(alg);
     const at = clock.now();
-    const sealedPrivate = sealPrivateKey(privatePkcs8, kid, kek, parts.random);
-    privatePkcs8.fill(0);
-    const audit: AuditEvent = {
-      at,
-      event: 'signing_key.created',
-      outcome: 'success',
-      actor: 'service',
-      ip: null,
-      place: null,
-      userAgent: null,
-      requestId: null,
-      details: { kid, alg, kek: kek.id },
-    };
-    const row: SigningKeyRow = {
-      kid,
-      alg,
-      state: 'active',
-      publicJwk: { ...publicJwk, kid, alg, use: 'sig' },
-      sealedPrivate,
-      kekId: kek.id,
-      createdAt: at,
-      publishedAt: at,
-      activatedAt: at,
-    };
+    const { row, event } = first(key, at);
+    const { kid, details } = event;
+    const audit = auditEvent(event.event, 'success', at, byService.caller, {
+      actor: byService.actor,
+      details: { kid, alg, ...details },
+    });
     if (await store.createFirst(row, audit)) {
       // The others look by themselves within POLL_S if they do not hear it.
       await announcements.announce('signing-keys').catch(() => {});
@@ -162,21 +159,24 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
   return {
     load,
     signingKey() {
-      const fresh = view !== null && clock.now() - view.readAt <= MAX_VIEW_AGE_S * 1000;
+      const fresh = view !== null && clock.monotonic() - view.readAt <= MAX_VIEW_AGE_S * 1000;
       if (!fresh || !view?.signing) throw new Refusal('signing_key_unavailable', { retryAfter: POLL_S });
       return view.signing;
     },
     async find(kid) {
-      const known = view?.published.get(kid);
+      const known = view?.byKid.get(kid);
       if (known !== undefined) return known;
-      const now = clock.now();
+      const now = clock.monotonic();
       if (now - lookedAt >= UNKNOWN_KID_COOLDOWN_S * 1000) {
         lookedAt = now;
         await load().catch(() => {});
       }
-      return view?.published.get(kid) ?? null;
+      return view?.byKid.get(kid) ?? null;
     },
-    published: () => [...(view?.published.values() ?? [])],
+    published: () => view?.published ?? [],
     problems: () => view?.problems ?? [],
   };
 }
+
+const same = (a: readonly PublishedKey[], b: readonly PublishedKey[]): boolean =>
+  a.length === b.length && a.every(({ kid }, i) => kid === b[i]?.kid);

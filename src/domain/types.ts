@@ -134,7 +134,13 @@ export interface AuditEvent extends Caller {
     | 'refresh.ahead_of_store'
     | 'refresh.secret_mismatch'
     | 'client.created'
-    | 'signing_key.created';
+    | 'signing_key.created'
+    | 'signing_key.imported'
+    | 'signing_key.rotation_scheduled'
+    | 'signing_key.promoted'
+    | 'signing_key.retired'
+    | 'signing_key.revoked'
+    | 'signing_key.rewrapped';
   outcome: 'success' | 'failure';
   /** `user:<id>`, `client:<client_id>`, `service` or `anonymous`. */
   actor: string;

@@ -7,6 +7,7 @@ import type { Guard } from '../domain/limits.js';
 import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
 import type { Sessions } from '../domain/sessions.js';
+import type { SigningKeys } from '../domain/signing-keys.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
 
@@ -19,6 +20,7 @@ export interface Services {
   issueToClient: IssueToClient;
   guard: Guard;
   keys: KeyRing;
+  signingKeys: SigningKeys;
   readiness: Readiness;
   places: Places;
   metrics: Metrics;

@@ -16,9 +16,17 @@ const etagOf = (body: string): string => `"${createHash('sha256').update(body).d
 const matches = (header: string | undefined, etag: string): boolean =>
   header?.split(',').some((entry) => ['*', etag].includes(entry.trim().replace(/^W\//, ''))) ?? false;
 
-function cacheable(request: FastifyRequest, reply: FastifyReply, document: unknown): void {
-  const body = JSON.stringify(document);
-  const etag = etagOf(body);
+interface Document {
+  body: string;
+  etag: string;
+}
+
+function documentOf(value: unknown): Document {
+  const body = JSON.stringify(value);
+  return { body, etag: etagOf(body) };
+}
+
+function cacheable(request: FastifyRequest, reply: FastifyReply, { body, etag }: Document): void {
   reply.header('cache-control', CACHE_CONTROL).header('etag', etag);
   if (matches(request.headers['if-none-match'], etag)) reply.code(304).send();
   else
@@ -71,7 +79,22 @@ const Jwks = Type.Object(
 
 const NotModified = Type.Null({ description: 'The document is the one that the caller has' });
 
+/** Made once for each view of the keys, not for each request. */
+function jwksOf(keys: Services['keys']): () => Document {
+  let from: ReturnType<typeof keys.published> | null = null;
+  let document: Document;
+  return () => {
+    const published = keys.published();
+    if (published !== from) {
+      document = documentOf({ keys: published.map((key) => key.publicJwk) });
+      from = published;
+    }
+    return document;
+  };
+}
+
 export function wellKnownRoutes(app: App, { issuer, keys }: Services): void {
+  const jwks = jwksOf(keys);
   const jwksPath = '/.well-known/jwks.json';
   app.get(
     jwksPath,
@@ -84,12 +107,12 @@ export function wellKnownRoutes(app: App, { issuer, keys }: Services): void {
       },
     },
     async (request, reply) => {
-      cacheable(request, reply, { keys: keys.published().map((key) => key.publicJwk) });
+      cacheable(request, reply, jwks());
       return reply;
     },
   );
 
-  const metadata = metadataOf(issuer);
+  const metadata = documentOf(metadataOf(issuer));
   for (const [path, operationId] of [
     ['/.well-known/oauth-authorization-server', 'getMetadata'],
     ['/.well-known/openid-configuration', 'getOpenidConfiguration'],

@@ -6,6 +6,7 @@ export interface Kek {
 }
 
 export interface KekSource {
+  /** The one that seals. Throws, and says what to do, when there is none that may be used now. */
   newest(): Kek;
   /** Null when the KEK is not there. */
   find(id: string): Kek | null;

@@ -37,7 +37,8 @@ t.test('the newest of several KEKs seals, and all open', async (t) => {
   const folder = folderOf(t);
   put(folder, '20260301T000000Z.kek');
   const first = readKeks(folder);
-  const sealed = sealPrivateKey(new Uint8Array([1, 2, 3]), 'kid', first.newest(), systemRandom);
+  const sealing = first.newest();
+  const sealed = sealPrivateKey(new Uint8Array([1, 2, 3]), 'kid', sealing, systemRandom);
   put(folder, '20250101T000000Z.kek');
   put(folder, '20260401T000000Z.kek');
   const keks = readKeks(folder);
@@ -46,7 +47,7 @@ t.test('the newest of several KEKs seals, and all open', async (t) => {
     t.match(keks.find(id), { id, key: Uint8Array });
     t.equal(keks.find(id)?.key.length, 32);
   }
-  const old = keks.find(first.newest().id);
+  const old = keks.find(sealing.id);
   t.strictSame(old && [...(openPrivateKey(sealed, 'kid', old) ?? [])], [1, 2, 3]);
   t.equal(openPrivateKey(sealed, 'kid', keks.newest()), null, 'another KEK does not');
   t.equal(old && openPrivateKey(sealed, 'other', old), null, 'nor the right one for another kid');
@@ -58,12 +59,27 @@ t.test('a KEK that was put there later is found when it is asked for', async (t)
   put(folder, 'a.kek');
   const keks = readKeks(folder);
   t.equal(keks.find('b'), null);
-  const path = put(folder, 'b.kek');
+  put(folder, 'b.kek');
   t.equal(keks.find('b')?.id, 'b');
+  const path = put(folder, 'c.kek');
+  t.equal(keks.newest().id, 'c', 'and seals from then on');
   chmodSync(path, 0o644);
-  put(folder, 'c.kek');
-  t.equal(keks.find('c'), null, 'not while others can reach one');
+  put(folder, 'd.kek');
+  t.equal(keks.find('d'), null, 'not while others can reach one');
+  t.throws(() => keks.newest(), { ...problem, message: /chmod 600/ }, 'and nothing is sealed');
   t.equal(keks.find('b')?.id, 'b', 'but what was read is not lost');
+});
+
+t.test('a KEK whose file is gone opens what it sealed as long as the process runs, and seals no more', async (t) => {
+  const folder = folderOf(t);
+  const path = put(folder, 'a.kek');
+  const keks = readKeks(folder);
+  rmSync(path);
+  t.equal(keks.find('a')?.id, 'a');
+  t.throws(() => keks.newest(), problem);
+  put(folder, 'b.kek');
+  t.equal(keks.newest().id, 'b');
+  t.equal(keks.find('a')?.id, 'a');
 });
 
 t.test('other files are no KEKs', async (t) => {

@@ -3,45 +3,18 @@ import { createInProcessAnnouncements } from '../../src/adapters/in-process/anno
 import { nodeTokenSigner, thumbprint } from '../../src/adapters/node-crypto/token-signer.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { createKeyRing, MAX_VIEW_AGE_S } from '../../src/domain/key-ring.js';
+import { createKeyVault } from '../../src/domain/key-vault.js';
 import { openPrivateKey, sealPrivateKey } from '../../src/domain/sealing.js';
 import type { SigningAlg } from '../../src/domain/types.js';
-import type { SigningKeyRow, SigningKeyStore } from '../../src/ports/signing-key-store.js';
 import { fakeClock } from '../support/clock.js';
 import { testKeks } from '../support/service.js';
+import { memoryKeyStore } from '../support/signing-keys.js';
 
-/** A store in memory; what the real ones do is for their contract test. */
-function memoryStore() {
-  const rows: SigningKeyRow[] = [];
-  const state = { reads: 0, fails: false };
-  const store: SigningKeyStore = {
-    async published() {
-      state.reads++;
-      if (state.fails) throw new Error('unreachable');
-      return rows.filter((row) => ['pending', 'active', 'retiring'].includes(row.state));
-    },
-    async createFirst(row) {
-      if (rows.some(({ state }) => state === 'active')) return false;
-      rows.push(row);
-      return true;
-    },
-  };
-  return { rows, state, store };
-}
-
-function makeRing(alg: SigningAlg = 'ES256', memory = memoryStore(), keks = testKeks()) {
+function makeRing(alg: SigningAlg = 'ES256', memory = memoryKeyStore(), keks = testKeks()) {
   const clock = fakeClock();
+  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random: systemRandom, thumbprint });
   const announcements = createInProcessAnnouncements();
-  const parts = {
-    store: memory.store,
-    keks,
-    signer: nodeTokenSigner,
-    announcements,
-    clock,
-    random: systemRandom,
-    alg,
-    thumbprint,
-  };
-  return { ring: createKeyRing(parts), clock, memory, keks };
+  return { ring: createKeyRing({ store: memory.store, vault, announcements, clock, alg }), clock, memory, keks };
 }
 
 t.test('the first load makes a key that signs at once; a second node takes the same one', async (t) => {
@@ -78,6 +51,33 @@ t.test('a node refuses to sign before it has seen the keys, and once its view is
   t.ok(ring.signingKey());
 });
 
+t.test('a clock that is set back does not make an old view look fresh', async (t) => {
+  const { ring, clock } = makeRing();
+  await ring.load();
+  clock.advance(MAX_VIEW_AGE_S + 1);
+  clock.setBack(3600);
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
+});
+
+t.test('nor does one that is set back or put forward make a fresh view look old', async (t) => {
+  const { ring, clock } = makeRing();
+  await ring.load();
+  clock.setBack(-86_400);
+  t.ok(ring.signingKey());
+});
+
+t.test('a first key is made where there has never been one, and not in place of those that there were', async (t) => {
+  const { ring, memory } = makeRing();
+  await ring.load();
+  const [key] = memory.rows;
+  if (key === undefined) throw new Error('no key');
+  memory.rows[0] = { ...key, state: 'revoked', sealedPrivate: null, kekId: null };
+  await ring.load();
+  t.equal(memory.rows.length, 1);
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
+  t.same(ring.published(), []);
+});
+
 t.test('an unknown kid makes the node look once, not at every request', async (t) => {
   const { ring, clock, memory } = makeRing();
   await ring.load();
@@ -89,17 +89,70 @@ t.test('an unknown kid makes the node look once, not at every request', async (t
   t.equal(memory.state.reads, reads + 2);
 });
 
-t.test('a key under a KEK that is not there is told of, and goes on verifying', async (t) => {
-  const memory = memoryStore();
-  const first = makeRing('ES256', memory);
-  await first.ring.load();
-  const { ring } = makeRing('ES256', memory, testKeks());
+t.test(
+  'a key that cannot be opened is told of with its reason, goes on verifying, and gets no successor',
+  async (t) => {
+    const memory = memoryKeyStore();
+    const { ring: first, keks } = makeRing('ES256', memory);
+    await first.load();
+    const [key] = memory.rows;
+    if (key?.sealedPrivate == null) throw new Error('no key');
+    const otherKek = testKeks();
+    const sealed = key.sealedPrivate;
+    for (const [name, found, row, problem] of [
+      ['a missing KEK', { ...keks, find: () => null }, key, 'kek_missing'],
+      ['another KEK of that name', otherKek, key, 'seal_broken'],
+      ['a cut row', keks, { ...key, sealedPrivate: sealed.subarray(0, 40) }, 'seal_broken'],
+      ['an empty row', keks, { ...key, sealedPrivate: new Uint8Array() }, 'seal_broken'],
+      ['a row of another key', keks, { ...key, kid: 'another' }, 'seal_broken'],
+      [
+        'a sealed thing that is no key',
+        keks,
+        { ...key, sealedPrivate: sealPrivateKey(Buffer.from('no key'), key.kid, keks.newest(), systemRandom) },
+        'not_usable',
+      ],
+    ] as const) {
+      memory.rows.splice(0, memory.rows.length, row);
+      const { ring } = makeRing('ES256', memory, found);
+      await ring.load();
+      t.same(ring.problems(), [{ kid: row.kid, kekId: 'test', problem }], name);
+      t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, name);
+      t.ok(await ring.find(row.kid), name);
+      t.same(memory.rows, [row], name);
+    }
+  },
+);
+
+t.test('a key that is sealed anew in a way the node cannot open signs on, and is told of', async (t) => {
+  const { ring, memory } = makeRing();
   await ring.load();
-  const kid = memory.rows[0]?.kid ?? '';
-  t.same(ring.problems(), [{ kid, kekId: 'test' }]);
-  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
-  t.ok(await ring.find(kid));
+  const [key] = memory.rows;
+  if (key === undefined) throw new Error('no key');
+  memory.rows[0] = { ...key, sealedPrivate: systemRandom.bytes(64), kekId: 'newer' };
+  await ring.load();
+  t.equal(ring.signingKey().kid, key.kid);
+  t.same(ring.problems(), [{ kid: key.kid, kekId: 'newer', problem: 'kek_missing' }]);
+  memory.rows[0] = key;
+  await ring.load();
+  t.same(ring.problems(), []);
 });
+
+t.test(
+  'a key that has been revoked is forgotten: it does not sign, even were its row put back to active',
+  async (t) => {
+    const memory = memoryKeyStore();
+    const { ring } = makeRing('ES256', memory);
+    await ring.load();
+    const [key] = memory.rows;
+    if (key === undefined) throw new Error('no key');
+    memory.rows[0] = { ...key, state: 'revoked', sealedPrivate: null, kekId: null };
+    await ring.load();
+    t.equal(await ring.find(key.kid), null);
+    memory.rows[0] = { ...key, sealedPrivate: systemRandom.bytes(64) };
+    await ring.load();
+    t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'no handle was kept');
+  },
+);
 
 t.test('pending and retiring keys are published, and do not sign', async (t) => {
   const { ring, memory } = makeRing();
@@ -110,10 +163,13 @@ t.test('pending and retiring keys are published, and do not sign', async (t) => 
   memory.rows.push({ ...active, kid: 'last', state: 'retiring', sealedPrivate: null, kekId: null });
   memory.rows.push({ ...active, kid: 'gone', state: 'retired', sealedPrivate: null, kekId: null });
   await ring.load();
+  const published = ring.published();
   t.same(
-    ring.published().map(({ kid }) => kid),
+    published.map(({ kid }) => kid),
     [active.kid, 'next', 'last'],
   );
+  await ring.load();
+  t.equal(ring.published(), published, 'the same as long as nothing changes');
   t.equal(ring.signingKey().kid, active.kid);
   t.equal(await ring.find('gone'), null);
 });

@@ -52,5 +52,7 @@ t.test('a node that may not sign, or cannot open a key, is not ready', async (t)
     throw new Refusal('signing_key_unavailable');
   };
   t.same(await readiness({ keys: { signingKey } }), ['signing_key']);
-  t.same(await readiness({ keys: { problems: () => [{ kid: 'k', kekId: 'a' }] } }), ['signing_key']);
+  t.same(await readiness({ keys: { problems: () => [{ kid: 'k', kekId: 'a', problem: 'kek_missing' }] } }), [
+    'signing_key',
+  ]);
 });

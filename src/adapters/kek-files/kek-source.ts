@@ -62,7 +62,10 @@ const listKeks = (folder: string): string[] =>
 
 export const hasKek = (folder: string): boolean => listKeks(folder).length > 0;
 
-/** Throws KekProblem. A KEK that is not known is looked for in the folder: it may have been put there meanwhile. */
+/**
+ * Throws KekProblem. Looks into the folder again for a KEK that is not known, since it may have been put there, and for
+ * the newest: nothing is sealed under one whose file is gone.
+ */
 export function readKeks(folder: string): KekSource {
   const known = new Map<string, Kek>();
   const read = (): Kek => {
@@ -70,7 +73,7 @@ export function readKeks(folder: string): KekSource {
     for (const kek of keks) known.set(kek.id, kek);
     return keks.at(-1) as Kek;
   };
-  const newest = read();
+  read();
   const look = (id: string): Kek | null => {
     try {
       read();
@@ -79,7 +82,7 @@ export function readKeks(folder: string): KekSource {
     }
     return known.get(id) ?? null;
   };
-  return { newest: () => newest, find: (id) => known.get(id) ?? look(id) };
+  return { newest: read, find: (id) => known.get(id) ?? look(id) };
 }
 
 function readFolder(folder: string): Kek[] {

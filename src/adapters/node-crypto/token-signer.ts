@@ -11,6 +11,7 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
+import { Refusal } from '../../domain/errors.js';
 import type { SigningAlg } from '../../domain/types.js';
 import type { TokenSigner, VerifySignature } from '../../ports/token-signer.js';
 
@@ -61,6 +62,44 @@ export const nodeTokenSigner: TokenSigner = {
     };
   },
 };
+
+/** What a key must be to sign with an algorithm (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1). */
+const fits: Record<SigningAlg, (key: KeyObject) => boolean> = {
+  RS256: isRsa,
+  PS256: isRsa,
+  ES256: (key) => key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1',
+  EdDSA: (key) => key.asymmetricKeyType === 'ed25519',
+};
+
+function isRsa({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  return asymmetricKeyType === 'rsa' && (asymmetricKeyDetails?.modulusLength ?? 0) >= RSA_BITS;
+}
+
+const needed: Record<SigningAlg, string> = {
+  RS256: `an RSA key of at least ${RSA_BITS} bits`,
+  PS256: `an RSA key of at least ${RSA_BITS} bits`,
+  ES256: 'a P-256 key',
+  EdDSA: 'an Ed25519 key',
+};
+
+/** Reads a private key that was made elsewhere: PEM, not encrypted. Rejects with Refusal `key_rejected`, quoting nothing. */
+export async function readPrivateKey(
+  pem: string,
+  alg: SigningAlg,
+): Promise<{ publicJwk: JWK; privatePkcs8: Uint8Array }> {
+  const rejected = (detail: string) => new Refusal('key_rejected', { detail });
+  let key: KeyObject;
+  try {
+    key = createPrivateKey({ key: pem, format: 'pem' });
+  } catch {
+    throw rejected('Expected one private key in PEM, not encrypted');
+  }
+  if (!fits[alg](key)) throw rejected(`${alg} needs ${needed[alg]}`);
+  return {
+    publicJwk: await exportJWK(createPublicKey(key)),
+    privatePkcs8: key.export({ type: 'pkcs8', format: 'der' }),
+  };
+}
 
 const publicKeys = new WeakMap<JWK, KeyObject>();
 

@@ -1,4 +1,4 @@
 import { instant } from '../../domain/types.js';
 import type { Clock } from '../../ports/clock.js';
 
-export const systemClock: Clock = { now: () => instant(Date.now()) };
+export const systemClock: Clock = { now: () => instant(Date.now()), monotonic: () => performance.now() };

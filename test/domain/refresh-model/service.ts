@@ -112,6 +112,7 @@ export async function startProcess(service: Service, request: Request, clock: Cl
     metrics,
     tokens: createSessionTokens(accessTokens, () => 'a jti'),
     clock: {
+      ...clock,
       now() {
         at = clock.now();
         return at;

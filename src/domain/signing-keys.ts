@@ -1,0 +1,210 @@
+/** What people and time do to the signing keys. What may happen when is decided in key-cycle.ts. */
+import type { JWK } from 'jose';
+import type { Announcements } from '../ports/announcements.js';
+import type { Clock } from '../ports/clock.js';
+import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../ports/signing-key-store.js';
+import { auditEvent, type By, byService } from './audit.js';
+import { Refusal } from './errors.js';
+import * as cycle from './key-cycle.js';
+import { JWKS_MAX_AGE_S, type KeyRing } from './key-ring.js';
+import type { KeyVault, SealedKey } from './key-vault.js';
+import type { Instant, SigningAlg } from './types.js';
+
+export interface KeyInfo {
+  kid: string;
+  alg: SigningAlg;
+  state: SigningKeyState;
+  /** The KEK that seals the private part; null once that is destroyed. */
+  kekId: string | null;
+  createdAt: Instant;
+  publishedAt: Instant;
+  activatedAt: Instant | null;
+  retiringAt: Instant | null;
+  retiredAt: Instant | null;
+  revokedAt: Instant | null;
+  /** What will become of it by itself. */
+  next: { state: SigningKeyState; at: Instant } | null;
+}
+
+export interface KeyOperation {
+  before: KeyInfo[];
+  after: KeyInfo[];
+  outcome: cycle.Decision['outcome'];
+  /** When it happened, or will by itself. */
+  at: Instant | null;
+}
+
+/** All operations reject with `store_unavailable` when the store can't be reached; nothing is then half done. */
+export interface SigningKeys {
+  /** Every key that there ever was, the oldest first. */
+  list(): Promise<KeyInfo[]>;
+  /** Another key is to sign: at once, or as soon as verifiers know it. */
+  rotate(by: By): Promise<KeyOperation>;
+  /** This pending key is to sign. Rejects with `key_not_found`, `key_state_conflict`, `key_unusable`. */
+  promote(kid: string, by: By): Promise<KeyOperation>;
+  /**
+   * The key is no longer to be trusted. Without `compromised` no token that is still good stops working. Rejects with
+   * `key_not_found`, `key_state_conflict`.
+   */
+  revoke(kid: string, options: { compromised: boolean }, by: By): Promise<KeyOperation>;
+  /** A private key that was made elsewhere, as PEM, becomes a pending key. Rejects with `key_rejected`, `key_state_conflict`. */
+  import(pem: string, alg: SigningAlg | null, by: By): Promise<KeyOperation & { kid: string }>;
+  /** Seals every private key under the newest KEK. Rejects with `key_unusable`, and then none is. */
+  rewrap(by: By): Promise<KeyOperation>;
+  /** Does what is due, and keeps a pending key ready. Resolves to what it did. */
+  tend(): Promise<cycle.KeyEvent[]>;
+}
+
+export interface SigningKeysParts {
+  store: SigningKeyStore;
+  vault: KeyVault;
+  /** This node's own view, which follows at once. */
+  ring: Pick<KeyRing, 'load'>;
+  announcements: Announcements;
+  clock: Clock;
+  /** The parts of a private key in PEM. Throws Refusal `key_rejected`. */
+  readPrivateKey: (pem: string, alg: SigningAlg) => Promise<{ publicJwk: JWK; privatePkcs8: Uint8Array }>;
+  settings: Omit<cycle.CycleSettings, 'maxAge'>;
+}
+
+/** Whoever loses the swap looks again; each time somebody else has won, so that it ends soon. */
+const MAX_ATTEMPTS = 20;
+
+export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
+  const { store, vault, ring, announcements, clock, readPrivateKey } = parts;
+  const settings: cycle.CycleSettings = { ...parts.settings, maxAge: JWKS_MAX_AGE_S };
+
+  async function look(): Promise<cycle.KeySet> {
+    const { keys, longestTokenTtl } = await store.keySet();
+    const sealed = keys.filter(({ sealedPrivate }) => sealedPrivate !== null);
+    const unusable = new Set(sealed.filter((key) => typeof vault.open(key) === 'string').map(({ kid }) => kid));
+    return { keys, unusable, longestTokenTtl };
+  }
+
+  /** The first key of all is made by whoever reads the keys first. */
+  async function lookAtSome(): Promise<cycle.KeySet> {
+    const set = await look();
+    if (set.keys.length > 0) return set;
+    await ring.load();
+    return look();
+  }
+
+  function commit(set: cycle.KeySet, { put, events }: cycle.Change, at: Instant, by: By): Promise<boolean> {
+    const audit = events.map(({ event, kid, alg, details }) =>
+      auditEvent(event, 'success', at, by.caller, { actor: by.actor, details: { kid, alg, ...details } }),
+    );
+    return store.change(set.keys, put, audit);
+  }
+
+  /** The others look by themselves within POLL_S if they do not hear it; so does this node if it fails. */
+  async function tell(): Promise<void> {
+    await Promise.allSettled([announcements.announce('signing-keys'), ring.load()]);
+  }
+
+  /** Decides on what is there until the decision is stored, or is that nothing has to be. */
+  async function carryOut(
+    decide: (set: cycle.KeySet, at: Instant, fresh: SealedKey | null) => cycle.Decision | typeof cycle.NEEDS_KEY,
+    by: By,
+  ): Promise<KeyOperation> {
+    let fresh: SealedKey | null = null;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const set = await lookAtSome();
+      const now = clock.now();
+      const decision = decide(set, now, fresh);
+      if (decision === cycle.NEEDS_KEY) {
+        fresh = await vault.make(settings.alg);
+        continue;
+      }
+      const { put, outcome, at } = decision;
+      const before = infoOf(set);
+      if (put.length === 0) return { before, after: before, outcome, at };
+      if (!(await commit(set, decision, now, by))) continue;
+      await tell();
+      // What was asked for has been done; should this fail, it is tried again before long.
+      await tend().catch(() => {});
+      return { before, after: await list(), outcome, at };
+    }
+    throw new Refusal('key_state_conflict', {
+      detail: 'The signing keys are being changed by somebody else; try again',
+    });
+  }
+
+  async function tend(): Promise<cycle.KeyEvent[]> {
+    const did: cycle.KeyEvent[] = [];
+    let fresh: SealedKey | null = null;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const set = await lookAtSome();
+      const now = clock.now();
+      let change = cycle.due(set, now, settings);
+      if (change.put.length === 0) {
+        if (!cycle.lacksPending(set, settings)) break;
+        if (fresh === null) {
+          fresh = await vault.make(settings.alg);
+          continue;
+        }
+        change = cycle.publish(fresh, now);
+      }
+      if (await commit(set, change, now, byService)) did.push(...change.events);
+    }
+    if (did.length > 0) await tell();
+    return did;
+  }
+
+  const infoOf = (set: cycle.KeySet): KeyInfo[] =>
+    set.keys.map((key) => {
+      const { kid, alg, state, kekId, createdAt, publishedAt, activatedAt, retiringAt, retiredAt, revokedAt } = key;
+      const instants = { createdAt, publishedAt, activatedAt, retiringAt, retiredAt, revokedAt };
+      return { kid, alg, state, kekId, ...instants, next: cycle.nextOf(key, set, settings) };
+    });
+
+  const list = async () => infoOf(await look());
+
+  function rewrapped(set: cycle.KeySet, at: Instant): cycle.Decision {
+    const newest = vault.newestKekId();
+    const put: SigningKeyRow[] = [];
+    const events: cycle.KeyEvent[] = [];
+    for (const key of set.keys.filter(({ sealedPrivate, kekId }) => sealedPrivate !== null && kekId !== newest)) {
+      const { kid, alg, kekId } = key;
+      const sealed = vault.reseal(key);
+      if (typeof sealed === 'string') {
+        throw new Refusal('key_unusable', {
+          detail: `The key ${kid} cannot be opened with the KEK ${kekId} (${sealed}); nothing was sealed anew`,
+        });
+      }
+      put.push({ ...key, ...sealed });
+      events.push({ event: 'signing_key.rewrapped', kid, alg, details: { from: kekId, to: sealed.kekId } });
+    }
+    return { put, events, outcome: put.length === 0 ? 'already' : 'done', at };
+  }
+
+  return {
+    list,
+    tend,
+    rotate: (by) => carryOut((set, at, fresh) => cycle.rotate(set, at, settings, fresh), by),
+    promote: (kid, by) => carryOut((set, at) => cycle.promote(set, kid, at, settings), by),
+    revoke: (kid, { compromised }, by) =>
+      carryOut((set, at, fresh) => cycle.revoke(set, kid, compromised, at, settings, fresh), by),
+    async import(pem, asked, by) {
+      const alg = asked ?? settings.alg;
+      const key = await vault.seal(alg, await readPrivateKey(pem, alg));
+      return { kid: key.kid, ...(await carryOut((set, at) => cycle.adopt(set, key, at), by)) };
+    },
+    rewrap: (by) => carryOut((set, at) => rewrapped(set, at), by),
+  };
+}
+
+const iso = (at: Instant | null): string | null => at && new Date(at).toISOString();
+
+/** The form in which the command line and the HTTP API show a key. */
+export const keyJson = (key: KeyInfo) => ({
+  kid: key.kid,
+  alg: key.alg,
+  state: key.state,
+  kek: key.kekId,
+  created_at: iso(key.createdAt),
+  published_at: iso(key.publishedAt),
+  activated_at: iso(key.activatedAt),
+  retiring_at: iso(key.retiringAt),
+  retired_at: iso(key.retiredAt),
+  next: key.next && { state: key.next.state, at: iso(key.next.at) },
+});

@@ -1,0 +1,79 @@
+import t from 'tap';
+import { keyRotation } from '../../src/jobs/key-rotation.js';
+import { fakeClock } from '../support/clock.js';
+import { keyNode, memoryKeyStore, severalKeks } from '../support/signing-keys.js';
+
+const DAY_S = 86_400;
+
+function start() {
+  const memory = memoryKeyStore();
+  const clock = fakeClock();
+  const keks = severalKeks('a');
+  const { ring: keys, signingKeys } = keyNode({ store: memory.store, clock, keks });
+  const lines: [string, unknown, string][] = [];
+  const log = Object.fromEntries(
+    ['info', 'warn', 'error'].map((level) => [
+      level,
+      (fields: object, text: string) => lines.push([level, fields, text]),
+    ]),
+  ) as unknown as Parameters<typeof keyRotation>[1];
+  const missing: string[] = [];
+  const readiness = { missing: async () => missing } as unknown as Parameters<typeof keyRotation>[0]['readiness'];
+  const job = keyRotation({ keys, signingKeys, readiness }, log);
+  return { memory, clock, keks, keys, missing, job, said: () => lines.splice(0) };
+}
+
+t.test('each transition is a line in the log, and a look at which nothing happens is none', async (t) => {
+  const { clock, keys, job, said } = start();
+  await job.tend();
+  const first = keys.signingKey().kid;
+  t.match(said(), [['info', { alg: 'EdDSA' }, 'signing_key.created']]);
+  await job.tend();
+  t.same(said(), []);
+  clock.advance(30 * DAY_S);
+  await job.tend();
+  const { kid } = keys.signingKey();
+  t.not(kid, first, 'and the node signs with the new key');
+  t.match(said(), [
+    ['info', { kid, details: { replaces: [first] } }, 'signing_key.promoted'],
+    ['info', {}, 'signing_key.created'],
+  ]);
+});
+
+t.test('a key that cannot be opened is told of once, and again when it is another', async (t) => {
+  const { memory, keks, job, said } = start();
+  await job.tend();
+  said();
+  keks.put('b');
+  const [active, pending] = memory.rows;
+  if (active === undefined || pending === undefined) throw new Error('no keys');
+  memory.rows[1] = { ...pending, kekId: 'b' };
+  for (let n = 0; n < 3; n++) await job.tend();
+  t.match(said(), [['error', { kid: pending.kid, kekId: 'b', problem: 'seal_broken' }, /cannot be opened/]]);
+  memory.rows[0] = { ...active, kekId: 'gone' };
+  await job.follow();
+  t.match(said(), [['error', { kid: active.kid, kekId: 'gone', problem: 'kek_missing' }, /KEYS_DIR/]]);
+});
+
+t.test('a node whose clock is wrong leaves the keys to others, and follows', async (t) => {
+  const { memory, clock, keys, missing, job, said } = start();
+  await job.tend();
+  said();
+  missing.push('clock');
+  clock.advance(99 * DAY_S);
+  await job.tend();
+  t.match(said(), [['warn', {}, /clock/]]);
+  t.equal(memory.rows.length, 2);
+  t.ok(keys.signingKey(), 'its view is fresh');
+});
+
+t.test('a failure to do what is due does not keep the node from following', async (t) => {
+  const { memory, clock, keys, job } = start();
+  await job.tend();
+  clock.advance(30 * DAY_S);
+  memory.store.change = async () => {
+    throw new Error('unreachable');
+  };
+  await t.rejects(job.tend(), { message: 'unreachable' });
+  t.ok(keys.signingKey());
+});

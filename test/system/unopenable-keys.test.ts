@@ -1,0 +1,70 @@
+/** A service whose key-encryption key is not what it was: it says so in one line, and puts nothing in its place. */
+import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { embeddedFolder } from '../support/databases.js';
+import { eventually, launch, launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../support/process.js';
+
+const folder = temporaryFolder(t);
+const env = { KEYS_DIR: join(folder, 'keys'), DATA_DIR: embeddedFolder(t) };
+const kidsIn = async (service: ServiceProcess) => {
+  const { keys } = (await service.get('/.well-known/jwks.json')).body as { keys: { kid: string }[] };
+  return keys.map(({ kid }) => kid).sort();
+};
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+/** A token of a key that nobody knows makes a node look at the keys, as it would by itself half a minute later. */
+const unknown = `${encode({ alg: 'RS256', kid: 'unknown', typ: 'at+jwt' })}.${encode({})}.AA`;
+
+const before = await launchReady(t, env);
+const kids = await kidsIn(before);
+await before.stop();
+const file = join(env.KEYS_DIR, readdirSync(env.KEYS_DIR)[0] ?? '');
+const kek = readFileSync(file);
+
+t.test('the first start leaves a key that signs and one that is pending', async (t) => {
+  t.equal(kids.length, 2);
+});
+
+t.test('a KEK that was cut short, or that others can read, is a refused start with one line', async (t) => {
+  for (const [name, content, mode, said] of [
+    ['cut short', kek.subarray(0, 20), 0o600, /^keyturn: .*\.kek does not hold .*\n$/],
+    ['mode 0644', kek, 0o644, /^keyturn: .*\.kek has mode 0644.* chmod 600 .*\n$/],
+  ] as const) {
+    writeFileSync(file, content);
+    chmodSync(file, mode);
+    const { code, stderr, stdout } = await runToEnd(t, ['serve'], env);
+    t.equal(code, 1, name);
+    t.match(stderr, said, name);
+    t.equal(stdout, '', name);
+  }
+  writeFileSync(file, kek);
+  chmodSync(file, 0o600);
+});
+
+t.test('without its KEK a service verifies and does not sign, until the file is back', async (t) => {
+  const aside = join(folder, 'aside');
+  renameSync(file, aside);
+  // Another one is there, and does not open what it did not seal.
+  t.equal((await runToEnd(t, ['keys', 'new-kek'], env)).code, 0);
+  const service = await launch(t, env);
+  await eventually(
+    async () => (await service.get('/readyz')).status === 503,
+    () => service.output.stderr,
+  );
+  t.same((await service.get('/readyz')).body.missing, ['signing_key']);
+  t.same(await kidsIn(service), kids, 'what was published is, and nothing else');
+  const lines = service.output.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+  const errors = lines.filter(({ problem }) => problem !== undefined);
+  t.same(errors.map(({ kid }) => kid).sort(), kids, 'one line for each');
+  for (const { problem, kekId, msg } of errors)
+    t.match({ problem, kekId, msg }, { problem: 'kek_missing', kekId: /^\d{8}T\d{6}Z$/, msg: /put the file back/ });
+
+  renameSync(aside, file);
+  t.equal((await service.get('/v1/me', unknown)).body.code, 'unknown_key');
+  await service.ready();
+  t.same(await kidsIn(service), kids);
+  t.equal((await service.stop()).code, 0);
+});
