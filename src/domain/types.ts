@@ -80,7 +80,13 @@ export interface Session {
   createdAt: Instant;
 }
 
-export type RevokeReason = 'logout' | 'ended_by_user' | 'password_changed' | 'refresh_token_reused';
+export type RevokeReason =
+  | 'logout'
+  | 'ended_by_user'
+  | 'ended_by_admin'
+  | 'password_changed'
+  | 'account_disabled'
+  | 'refresh_token_reused';
 
 /** A session with what a token of it has to say and must be allowed by, read together. */
 export interface SessionWithOwner {
@@ -120,6 +126,21 @@ export interface Caller {
   requestId: string | null;
 }
 
+/** Who changes what is not his own: an administrator, or somebody at the command line. */
+export interface By {
+  /** As in the audit event. */
+  actor: string;
+  /** The administrator's own account; null at the command line. */
+  userId: UserId | null;
+  caller: Caller;
+}
+
+/** A part of a list, and where the next part begins: null at the end. */
+export interface Page<T, After> {
+  items: T[];
+  next: After | null;
+}
+
 export interface AuditEvent extends Caller {
   at: Instant;
   event:
@@ -130,13 +151,21 @@ export interface AuditEvent extends Caller {
     | 'sessions.ended'
     | 'password.changed'
     | 'password.change_failed'
+    | 'password.set'
+    | 'user.disabled'
+    | 'user.enabled'
+    | 'user.roles_changed'
+    | 'user.deleted'
     | 'refresh.reused'
     | 'refresh.ahead_of_store'
     | 'refresh.secret_mismatch'
     | 'client.created'
+    | 'client.updated'
+    | 'client.secret_rotated'
+    | 'client.deleted'
     | 'signing_key.created';
   outcome: 'success' | 'failure';
-  /** `user:<id>`, `client:<client_id>`, `service` or `anonymous`. */
+  /** `user:<id>`, `client:<client_id>`, `cli:<name>`, `service` or `anonymous`. */
   actor: string;
   userId?: UserId;
   sessionId?: SessionId;
