@@ -40,10 +40,12 @@ function refuseOddities({ type, grants, idleTtl, absoluteTtl, corsOrigins }: Cli
   if (detail !== undefined) throw new Refusal('invalid_request', { detail });
 }
 
+const noSuchClient = () => new Refusal('not_found', { detail: 'There is no such client' });
+
 export function createClientAdministration(store: ClientStore, clock: Clock, random: Random): ClientAdministration {
   async function find(clientId: string): Promise<Client> {
     const client = await store.find(clientId);
-    if (client === null) throw new Refusal('not_found');
+    if (client === null) throw noSuchClient();
     return client;
   }
 
@@ -72,7 +74,7 @@ export function createClientAdministration(store: ClientStore, clock: Clock, ran
     async update(clientId, changes, by) {
       refuseOddities({ ...(await find(clientId)), ...changes });
       const updated = event('client.updated', clientId, by, { changed: Object.keys(changes).sort() });
-      if (!(await store.update(clientId, changes, updated))) throw new Refusal('not_found');
+      if (!(await store.update(clientId, changes, updated))) throw noSuchClient();
       return find(clientId);
     },
     async rotateSecret(clientId, by) {
@@ -80,14 +82,13 @@ export function createClientAdministration(store: ClientStore, clock: Clock, ran
       if (client.type === 'public') throw new Refusal('client_public');
       const secret = newClientSecret(random);
       if (!(await store.setSecret(clientId, sha256(secret), event('client.secret_rotated', clientId, by))))
-        throw new Refusal('not_found');
+        throw noSuchClient();
       return { client, secret };
     },
     async delete(clientId, by) {
       const client = await find(clientId);
       if (isSeeded(clientId)) throw new Refusal('client_required');
-      if ((await store.delete(clientId, event('client.deleted', clientId, by))) === null)
-        throw new Refusal('not_found');
+      if ((await store.delete(clientId, event('client.deleted', clientId, by))) === null) throw noSuchClient();
       return client;
     },
   };

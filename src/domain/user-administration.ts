@@ -56,12 +56,14 @@ export interface UserAdministrationParts {
   ids: Ids;
 }
 
+const noSuchUser = () => new Refusal('not_found', { detail: 'There is no such user' });
+
 export function createUserAdministration(parts: UserAdministrationParts): UserAdministration {
   const { users, sessions, hasher, isCommonPassword, clock, random, ids } = parts;
 
   async function find(id: UserId): Promise<User> {
     const user = await users.find(id);
-    if (user === null) throw new Refusal('not_found');
+    if (user === null) throw noSuchUser();
     return user;
   }
 
@@ -118,7 +120,7 @@ export function createUserAdministration(parts: UserAdministrationParts): UserAd
       const { email } = await find(id);
       const { generated, passwordHash } = await hashOf(password, parseEmail(email));
       const ended = await users.setPassword(id, passwordHash, event('password.set', id, by));
-      if (ended === null) throw new Refusal('not_found');
+      if (ended === null) throw noSuchUser();
       return { ended, generated };
     },
     async endSessions(id, by) {
@@ -128,7 +130,7 @@ export function createUserAdministration(parts: UserAdministrationParts): UserAd
     async delete(id, by) {
       refuseOwn(id, by);
       const user = await find(id);
-      if ((await users.delete(id, event('user.deleted', id, by))) === null) throw new Refusal('not_found');
+      if ((await users.delete(id, event('user.deleted', id, by))) === null) throw noSuchUser();
       return user;
     },
   };
