@@ -19,6 +19,7 @@ import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClients } from './domain/clients.js';
 import { createIds } from './domain/ids.js';
@@ -30,11 +31,13 @@ import { createRefresh } from './domain/refresh.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
-import type { Services } from './http/services.js';
+import { createUserAdministration } from './domain/user-administration.js';
+import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { Clock } from './ports/clock.js';
 import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
+import type { PasswordHasher } from './ports/password-hasher.js';
 import type { Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
 
@@ -98,6 +101,35 @@ export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource 
   return readKeks(KEYS_DIR);
 }
 
+const createHasher = (config: Config): PasswordHasher =>
+  createPasswordHasher({
+    memoryKib: config.ARGON2_MEMORY_KIB,
+    timeCost: config.ARGON2_TIME_COST,
+    parallelism: config.ARGON2_PARALLELISM,
+    concurrency: config.ARGON2_CONCURRENCY,
+    queue: config.ARGON2_QUEUE,
+  });
+
+/** Also by itself, for the command line where no service runs. */
+export function composeAdministration(
+  config: Config,
+  { database, clock, random }: Pick<Foundation, 'database' | 'clock' | 'random'>,
+  hasher = createHasher(config),
+): Administration {
+  return {
+    users: createUserAdministration({
+      users: createUserStore(database),
+      sessions: createSessionStore(database),
+      hasher,
+      isCommonPassword,
+      clock,
+      random,
+      ids: createIds(clock, random),
+    }),
+    clients: createClientAdministration(createClientStore(database), clock, random),
+  };
+}
+
 export function compose(config: Config, foundation: Foundation): Services {
   const { database, announcements, keks, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
@@ -113,13 +145,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
-  const hasher = createPasswordHasher({
-    memoryKib: config.ARGON2_MEMORY_KIB,
-    timeCost: config.ARGON2_TIME_COST,
-    parallelism: config.ARGON2_PARALLELISM,
-    concurrency: config.ARGON2_CONCURRENCY,
-    queue: config.ARGON2_QUEUE,
-  });
+  const hasher = createHasher(config);
   return {
     issuer: config.ISSUER,
     accounts: createAccounts({
@@ -149,6 +175,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       },
     }),
     clients,
+    administration: composeAdministration(config, foundation, hasher),
     issueToClient: createIssueToClient(accessTokens, ids, clock),
     guard,
     keys,

@@ -13,7 +13,10 @@ import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
 import { buildApp } from './http/app.js';
 import { listen } from './http/listen.js';
+import { buildLocalApp } from './http/local-app.js';
+import { listenOnSocket } from './http/local-socket.js';
 import { buildMetricsApp } from './http/metrics-app.js';
+import type { Services } from './http/services.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 
@@ -104,6 +107,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       await listen(metricsApp, config.HOST, config.METRICS_PORT, 'METRICS_PORT');
       log.info({ address: `${listeningAddress(config.HOST, config.METRICS_PORT)}/metrics` }, 'metrics are served');
     }
+    if (config.DATABASE_URL === null) closing.unshift(await serveCommandLine(config, services, log));
     // Closed first, so that the requests it ends with can still be counted and read.
     closing.unshift(() => app.close());
     await listen(app, config.HOST, config.PORT, 'PORT');
@@ -115,6 +119,15 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     await stop().catch(() => {});
     throw error;
   }
+}
+
+/** Nobody else can open the embedded database while this process has it. Without the socket the service does its work. */
+async function serveCommandLine(config: Config, services: Services, log: Logger): Promise<() => Promise<void>> {
+  const local = await buildLocalApp(services, log);
+  await listenOnSocket(local, config.DATA_DIR).catch((error: Error) =>
+    log.warn({ reason: error.message }, 'the command line cannot reach this process: stop it for commands'),
+  );
+  return () => local.close();
 }
 
 const migrateWhenReachable = (database: Database, log: Logger): Promise<void> =>

@@ -1,70 +1,155 @@
 import { Command, Option } from 'commander';
-import { systemClock } from '../adapters/system/clock.js';
-import { systemRandom } from '../adapters/system/random.js';
-import { createClients } from '../domain/clients.js';
-import type { Client } from '../domain/types.js';
-import { withDatabase } from './with-database.js';
+import { duration } from '../config-values.js';
+import type { AdminClient, ClientList, CreatedClient, RotatedSecret } from '../http/admin/client-routes.js';
+import type { Context } from './context.js';
+import {
+  card,
+  collect,
+  confirm,
+  type Page,
+  parsed,
+  queryOf,
+  type Shared,
+  show,
+  showPage,
+  table,
+  withJson,
+  withPage,
+  withYes,
+} from './options.js';
 
-interface CreateOptions {
-  clientId: string;
+const pathOf = (clientId: string) => `/v1/admin/clients/${encodeURIComponent(clientId)}`;
+
+const asTable = (clients: readonly AdminClient[]) =>
+  table(
+    ['client_id', 'type', 'audiences', 'scopes', 'grants', 'required roles'],
+    clients.map(({ client_id, type, audiences, scopes, grants, required_roles }) => [
+      client_id,
+      type,
+      ...[audiences, scopes, grants, required_roles].map((list) => list.join(' ')),
+    ]),
+  );
+const withSecret = (text: string, secret: string | undefined) =>
+  secret === undefined ? text : `${text}\nclient_secret  ${secret}\nThe secret is not shown again.`;
+
+/** The flags that `create` and `update` share, by the names that commander gives them. */
+interface Settings {
   name?: string;
-  type: Client['type'];
-  audience: string[];
+  audience?: string[];
   scope?: string[];
+  grant?: string[];
   requiredRole?: string[];
-  json?: true;
+  accessTokenTtl?: number;
+  idleTtl?: number;
+  absoluteTtl?: number;
+  tokenDelivery?: string;
+  renewAfter?: number;
+  corsOrigin?: string[];
 }
 
-const collect = (value: string, list: string[] = []) => [...list, value];
+const withSettings = (command: Command): Command => {
+  const seconds = parsed(duration);
+  return command
+    .option('--name <name>', 'for people')
+    .option('--audience <audience>', 'what its tokens are for; repeat for several', collect)
+    .option('--scope <scope>', 'what it may ask for; repeat for several', collect)
+    .addOption(
+      new Option('--grant <grant>', 'password, refresh_token or client_credentials; repeat for several').argParser(
+        collect,
+      ),
+    )
+    .option('--required-role <role>', 'only users with this role get its tokens; repeat for several', collect)
+    .option('--access-token-ttl <duration>', 'how long an access token is good; 15m unless set', seconds)
+    .option('--idle-ttl <duration>', 'how long a session lives without a refresh; 14d unless set', seconds)
+    .option('--absolute-ttl <duration>', 'how long a session lives; 90d unless set', seconds)
+    .addOption(new Option('--token-delivery <delivery>', 'no effect in this version').choices(['body', 'header']))
+    .option('--renew-after <duration>', 'no effect in this version', seconds)
+    .option('--cors-origin <origin>', 'no effect in this version; repeat for several', collect);
+};
 
-const example = `
-Example:
-  keyturn clients create --client-id billing --type confidential --audience api --scope invoices:read`;
+/** As the API has them. What was not said is not sent, since JSON leaves out what is undefined. */
+const bodyOf = (settings: Settings) => ({
+  name: settings.name,
+  audiences: settings.audience,
+  scopes: settings.scope,
+  grants: settings.grant,
+  required_roles: settings.requiredRole,
+  access_token_ttl: settings.accessTokenTtl,
+  idle_ttl: settings.idleTtl,
+  absolute_ttl: settings.absoluteTtl,
+  token_delivery: settings.tokenDelivery,
+  renew_after: settings.renewAfter,
+  cors_origins: settings.corsOrigin,
+});
 
-export const clientsCommand = (): Command => {
+export const clientsCommand = (context: Context): Command => {
   const clients = new Command('clients').description(
     'Applications: who may ask for tokens, and what these are good for',
   );
-  clients
-    .command('create')
+  const { administration } = context;
+
+  withPage(withJson(clients.command('list')))
+    .description('The clients')
+    .addHelpText('after', '\nExample:\n  keyturn clients list --json')
+    .action(({ limit, cursor, ...options }: Page) =>
+      administration(async (call) => {
+        const list = await call<ClientList>('GET', `/v1/admin/clients${queryOf({ limit, cursor })}`);
+        showPage(context, options, list, ({ clients }) => asTable(clients));
+      }),
+    );
+
+  withJson(
+    withSettings(clients.command('create').requiredOption('--client-id <id>', '1 to 128 visible ASCII characters')),
+  )
     .description('Make a client; the secret of a confidential one is printed once')
-    .requiredOption('--client-id <id>', '1 to 128 visible ASCII characters')
-    .option('--name <name>', 'for people; default: the client id')
     .addOption(new Option('--type <type>').choices(['public', 'confidential']).default('public'))
-    .requiredOption('--audience <audience>', 'what its tokens are for; repeat for several', collect)
-    .option('--scope <scope>', 'what it may ask for; repeat for several', collect)
-    .option('--required-role <role>', 'only users with this role get its tokens; repeat for several', collect)
-    .option('--json', 'print one JSON document')
-    .addHelpText('after', example)
-    .action((options: CreateOptions, command: Command) => {
-      const { clientId, type, audience: audiences, scope: scopes = [], requiredRole: requiredRoles = [] } = options;
-      const visible = /^[\x21-\x7e]{1,128}$/;
-      if (!visible.test(clientId)) command.error('error: --client-id must be 1 to 128 visible ASCII characters');
-      for (const value of [...audiences, ...scopes, ...requiredRoles]) {
-        if (!visible.test(value))
-          command.error('error: audiences, scopes and roles are 1 to 128 visible ASCII characters');
-      }
-      return withDatabase(async ({ database }) => {
-        const { createClientStore } = await import('../adapters/postgres/client-store.js');
-        const { create } = createClients(createClientStore(database), systemClock, systemRandom);
-        const name = options.name ?? clientId;
-        const { client, secret } = await create({
-          clientId,
-          name,
-          type,
-          audiences,
-          scopes,
-          requiredRoles,
-        });
-        if (options.json) {
-          console.log(
-            JSON.stringify({ client_id: client.clientId, type, ...(secret === null ? {} : { client_secret: secret }) }),
-          );
-        } else {
-          console.log(`client_id      ${client.clientId}`);
-          if (secret !== null) console.log(`client_secret  ${secret}\nThe secret is not shown again.`);
-        }
+    .addHelpText(
+      'after',
+      '\nExample:\n  keyturn clients create --client-id billing --type confidential --audience api --scope invoices:read',
+    )
+    .action((options: Settings & Shared & { clientId: string; type: string }, command: Command) => {
+      if (options.audience === undefined) command.error("error: required option '--audience <audience>' not specified");
+      return administration(async (call) => {
+        const fields = { client_id: options.clientId, type: options.type, ...bodyOf(options) };
+        const client = await call<CreatedClient>('POST', '/v1/admin/clients', fields);
+        const { client_secret, ...rest } = client;
+        show(context, options, client, () => withSecret(card(rest), client_secret));
       });
     });
+
+  withJson(withSettings(clients.command('update <client_id>')))
+    .description('Change what is named; a list is replaced, and an empty entry empties it')
+    .addHelpText('after', '\nExample:\n  keyturn clients update billing --scope invoices:read --access-token-ttl 5m')
+    .action((clientId: string, options: Settings & Shared) =>
+      administration(async (call) => {
+        const client = await call<AdminClient>('PATCH', pathOf(clientId), bodyOf(options));
+        show(context, options, client, () => card(client));
+      }),
+    );
+
+  withYes(withJson(clients.command('rotate-secret <client_id>')))
+    .description('Give a confidential client another secret, printed once; the one before is good no more')
+    .addHelpText('after', '\nExample:\n  keyturn clients rotate-secret billing --yes')
+    .action((clientId: string, options: Shared) =>
+      administration(async (call) => {
+        await call<AdminClient>('GET', pathOf(clientId));
+        await confirm(context, options, `Make the secret of ${clientId} invalid?`);
+        const rotated = await call<RotatedSecret>('POST', `${pathOf(clientId)}/secret`);
+        show(context, options, rotated, () => withSecret(`client_id      ${clientId}`, rotated.client_secret));
+      }),
+    );
+
+  withYes(withJson(clients.command('delete <client_id>')))
+    .description('Delete a client with all its sessions')
+    .addHelpText('after', '\nExample:\n  keyturn clients delete billing --yes')
+    .action((clientId: string, options: Shared) =>
+      administration(async (call) => {
+        await call<AdminClient>('GET', pathOf(clientId));
+        await confirm(context, options, `Delete ${clientId} and end all its sessions?`);
+        const deleted = await call<AdminClient>('DELETE', pathOf(clientId));
+        show(context, options, { deleted }, () => `deleted ${deleted.client_id}`);
+      }),
+    );
+
   return clients;
 };

@@ -7,7 +7,7 @@ import type { SessionStore } from '../ports/session-store.js';
 import type { UserStore } from '../ports/user-store.js';
 import { auditEvent } from './audit.js';
 import { type Clients, chooseAudience, chooseScope } from './clients.js';
-import { parseEmail } from './email.js';
+import { type Email, parseEmail } from './email.js';
 import { Refusal } from './errors.js';
 import type { Ids } from './ids.js';
 import type { Guard } from './limits.js';
@@ -64,25 +64,30 @@ export interface AccountsParts {
   ids: Ids;
 }
 
+export const makeUser = (
+  { email, passwordHash, roles }: { email: Email; passwordHash: string; roles: readonly string[] },
+  at: Instant,
+  ids: Ids,
+): User => ({
+  id: ids.uuid() as UserId,
+  email: email.shown,
+  emailVerified: false,
+  passwordHash,
+  passwordChangedAt: at,
+  roles,
+  disabledAt: null,
+  createdAt: at,
+});
+
 export function createAccounts(parts: AccountsParts): Accounts {
   const { users, sessions, clients, audit, hasher, isCommonPassword, tokens, guard, clock, random, ids } = parts;
 
   async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
     const email = parseEmail(typed);
-    const accepted = acceptPassword(password, email, isCommonPassword);
-    const passwordHash = await hasher.hash(accepted);
-    const at = clock.now();
-    const user: User = {
-      id: ids.uuid() as UserId,
-      email: email.shown,
-      emailVerified: false,
-      passwordHash,
-      passwordChangedAt: at,
-      roles: [],
-      disabledAt: null,
-      createdAt: at,
-    };
-    const created = auditEvent('user.created', 'success', at, caller, { actor: `user:${user.id}`, userId: user.id });
+    const passwordHash = await hasher.hash(acceptPassword(password, email, isCommonPassword));
+    const user = makeUser({ email, passwordHash, roles: [] }, clock.now(), ids);
+    const about = { actor: `user:${user.id}`, userId: user.id };
+    const created = auditEvent('user.created', 'success', user.createdAt, caller, about);
     if (!(await users.create(user, email.key, created))) throw new Refusal('email_taken');
     return user;
   }

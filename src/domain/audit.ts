@@ -1,15 +1,9 @@
-import type { AuditEvent, Caller, Instant } from './types.js';
-
-/** Who asked for something, and from where. */
-export interface By {
-  /** `user:<id>`, `client:<client_id>`, `service` or whoever else the caller knows. */
-  actor: string;
-  caller: Caller;
-}
+import type { AuditEvent, By, Caller, Instant } from './types.js';
 
 /** What happens by itself. */
 export const byService: By = {
   actor: 'service',
+  userId: null,
   caller: { ip: null, place: null, userAgent: null, requestId: null },
 };
 

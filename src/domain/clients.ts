@@ -7,9 +7,13 @@ import { auditEvent } from './audit.js';
 import { toBase64url } from './base64url.js';
 import { Refusal } from './errors.js';
 import { sha256 } from './refresh-token.js';
-import type { Client, Grant } from './types.js';
+import type { Client, Grant, Instant } from './types.js';
 
 const DAY_S = 86_400;
+/** What a token must be for, and what its user must be, to administer: tokens of the seeded client are and do. */
+export const ADMIN_AUDIENCE = 'keyturn-admin';
+export const ADMIN_ROLE = 'admin';
+
 export const CLIENT_SECRET_PREFIX = 'kts_';
 const SECRET_BYTES = 32;
 
@@ -22,15 +26,26 @@ export const clientDefaults = {
   renewAfter: 60,
 };
 
-export interface NewClient {
-  clientId: string;
-  name: string;
-  type: Client['type'];
-  audiences: readonly string[];
-  scopes?: readonly string[];
-  grants?: readonly Grant[];
-  requiredRoles?: readonly string[];
-}
+/** What may be changed of a client; the rest it has for life. */
+export type ClientSettings = Omit<Client, 'clientId' | 'type' | 'secretHash' | 'createdAt'>;
+
+export type NewClient = Pick<Client, 'clientId' | 'type'> &
+  Pick<ClientSettings, 'name' | 'audiences'> &
+  Partial<ClientSettings>;
+
+/** The two public clients that every installation has. */
+const seeds: readonly NewClient[] = [
+  { clientId: 'default', name: 'Default', type: 'public', audiences: ['api'] },
+  {
+    clientId: 'keyturn-admin',
+    name: 'Keyturn administration',
+    type: 'public',
+    audiences: [ADMIN_AUDIENCE],
+    requiredRoles: [ADMIN_ROLE],
+  },
+];
+
+export const isSeeded = (clientId: string): boolean => seeds.some((seed) => seed.clientId === clientId);
 
 export interface Clients {
   /** Throws `unknown_client`, `grant_not_allowed`. */
@@ -45,24 +60,31 @@ export interface Clients {
 
 const service = { ip: null, place: null, userAgent: null, requestId: null };
 
+export const newClientSecret = (random: Random): string =>
+  CLIENT_SECRET_PREFIX + toBase64url(random.bytes(SECRET_BYTES));
+
+/** With its secret, which nobody can show again; null for a public client. */
+export function makeClient(fields: NewClient, at: Instant, random: Random): { client: Client; secret: string | null } {
+  const secret = fields.type === 'public' ? null : newClientSecret(random);
+  const client: Client = {
+    ...clientDefaults,
+    scopes: [],
+    grants: fields.type === 'public' ? ['password', 'refresh_token'] : ['client_credentials'],
+    requiredRoles: [],
+    corsOrigins: [],
+    ...fields,
+    secretHash: secret === null ? null : sha256(secret),
+    createdAt: at,
+  };
+  return { client, secret };
+}
+
 export function createClients(store: ClientStore, clock: Clock, random: Random): Clients {
   async function create(fields: NewClient) {
-    const secret = fields.type === 'public' ? null : CLIENT_SECRET_PREFIX + toBase64url(random.bytes(SECRET_BYTES));
     const at = clock.now();
-    const client: Client = {
-      ...clientDefaults,
-      scopes: [],
-      grants: fields.type === 'public' ? ['password', 'refresh_token'] : ['client_credentials'],
-      requiredRoles: [],
-      corsOrigins: [],
-      ...fields,
-      secretHash: secret === null ? null : sha256(secret),
-      createdAt: at,
-    };
+    const { client, secret } = makeClient(fields, at, random);
     const audit = auditEvent('client.created', 'success', at, service, { actor: 'service', clientId: client.clientId });
-    if (!(await store.create(client, audit))) {
-      throw new Refusal('client_exists', { detail: `There is a client ${client.clientId} already` });
-    }
+    if (!(await store.create(client, audit))) throw new Refusal('client_exists');
     return { client, secret };
   }
 
@@ -84,16 +106,6 @@ export function createClients(store: ClientStore, clock: Clock, random: Random):
       return client;
     },
     async seed() {
-      const seeds: NewClient[] = [
-        { clientId: 'default', name: 'Default', type: 'public', audiences: ['api'] },
-        {
-          clientId: 'keyturn-admin',
-          name: 'Keyturn administration',
-          type: 'public',
-          audiences: ['keyturn-admin'],
-          requiredRoles: ['admin'],
-        },
-      ];
       for (const seed of seeds) {
         if ((await store.find(seed.clientId)) !== null) continue;
         // Another node that starts at the same moment may be the first.

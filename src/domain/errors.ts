@@ -25,11 +25,15 @@ export const errorCodes = {
   audience_not_allowed: 'The client may not ask for this audience',
   scope_not_allowed: 'The client may not ask for this scope',
   grant_not_allowed: 'The client may not use this grant',
-  client_exists: 'There is a client with this id already',
-  role_required: 'The client is only for users with a role that this one does not have',
+  role_required: 'This is only for users with a role that this one does not have',
   session_required: 'The token belongs to no session',
   invalid_client: 'The client could not be authenticated',
   unsupported_grant_type: 'The grant type is not supported',
+  // Administration
+  own_account: 'Administrators do not disable, delete or demote themselves',
+  client_exists: 'There is a client with this id already',
+  client_required: 'Every installation has this client; it is not deleted',
+  client_public: 'A public client has no secret',
   // Refresh (tokens.md in the order of its table)
   idempotency_key_reused: 'The Idempotency-Key was already used for another token of this session',
   refresh_superseded: 'This is a late duplicate of a refresh that was answered',

@@ -4,7 +4,9 @@ import type { Clock } from '../ports/clock.js';
 import type { SessionStore } from '../ports/session-store.js';
 import type { AccessToken, VerifyAccessToken } from './access-token.js';
 import { auditEvent } from './audit.js';
+import { ADMIN_AUDIENCE, ADMIN_ROLE } from './clients.js';
 import { Refusal } from './errors.js';
+import { hasRoles } from './refresh.js';
 import { isGenuine, isSecretOf, parseRefreshToken } from './refresh-token.js';
 import type {
   AuditEvent,
@@ -42,6 +44,8 @@ export const subjectOf = ({ sub, sid, jti, clientId }: AccessToken): Subject => 
 export interface Sessions {
   /** Throws the codes of a bearer check, and `session_required` for a token that belongs to no session. */
   authenticate(bearer: string): Promise<Authenticated>;
+  /** The same for a token of administration; throws `role_required` for a user who is no administrator. */
+  authenticateAdmin(bearer: string): Promise<Authenticated>;
   list(who: Authenticated): Promise<SessionSummary[]>;
   /** Throws `not_found` when the person has no such live session. */
   endOne(who: Authenticated, id: SessionId, caller: Caller): Promise<void>;
@@ -62,19 +66,25 @@ export function createSessions(store: SessionStore, verify: VerifyAccessToken, c
   const end = (userId: UserId, id: SessionId, reason: RevokeReason, caller: Caller): Promise<boolean> =>
     store.end(id, userId, reason, endedBy(userId, 'session.ended', caller, id));
 
+  async function authenticate(bearer: string, audience: string | null, roles: readonly string[]) {
+    const token = await verify(bearer, { audience });
+    if (token.sid === null) throw new Refusal('session_required');
+    if (!isUuid(token.sid)) throw new Refusal('token_malformed');
+    const found = await store.find(token.sid as SessionId);
+    const subject = subjectOf(token);
+    if (found === null || !isLive(found, clock.now()) || found.session.userId !== token.sub) {
+      throw new Refusal('token_revoked', { subject });
+    }
+    // The user's roles of now: the token tells of those of a quarter of an hour ago.
+    if (!hasRoles({ roles: found.roles, requiredRoles: roles })) throw new Refusal('role_required', { subject });
+    const { session } = found;
+    return { userId: session.userId, sessionId: session.id, clientId: session.clientId, token };
+  }
+
   return {
-    async authenticate(bearer) {
-      // The account endpoints take a token of any audience, as long as it belongs to a live session.
-      const token = await verify(bearer, { audience: null });
-      if (token.sid === null) throw new Refusal('session_required');
-      if (!isUuid(token.sid)) throw new Refusal('token_malformed');
-      const found = await store.find(token.sid as SessionId);
-      if (found === null || !isLive(found, clock.now()) || found.session.userId !== token.sub) {
-        throw new Refusal('token_revoked', { subject: subjectOf(token) });
-      }
-      const { session } = found;
-      return { userId: session.userId, sessionId: session.id, clientId: session.clientId, token };
-    },
+    // The account endpoints take a token of any audience, as long as it belongs to a live session.
+    authenticate: (bearer) => authenticate(bearer, null, []),
+    authenticateAdmin: (bearer) => authenticate(bearer, ADMIN_AUDIENCE, [ADMIN_ROLE]),
     list: (who) => store.listLive(who.userId, clock.now(), MAX_LISTED),
     async endOne(who, id, caller) {
       if (!(await end(who.userId, id, 'ended_by_user', caller))) throw new Refusal('not_found');

@@ -3,12 +3,12 @@ import type { JWK } from 'jose';
 import type { Announcements } from '../ports/announcements.js';
 import type { Clock } from '../ports/clock.js';
 import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../ports/signing-key-store.js';
-import { auditEvent, type By, byService } from './audit.js';
+import { auditEvent, byService } from './audit.js';
 import { Refusal } from './errors.js';
 import * as cycle from './key-cycle.js';
 import { JWKS_MAX_AGE_S, type KeyRing } from './key-ring.js';
 import type { KeyVault, SealedKey } from './key-vault.js';
-import type { Instant, SigningAlg } from './types.js';
+import type { By, Instant, SigningAlg } from './types.js';
 
 export interface KeyInfo {
   kid: string;

@@ -80,7 +80,13 @@ export interface Session {
   createdAt: Instant;
 }
 
-export type RevokeReason = 'logout' | 'ended_by_user' | 'password_changed' | 'refresh_token_reused';
+export type RevokeReason =
+  | 'logout'
+  | 'ended_by_user'
+  | 'ended_by_admin'
+  | 'password_changed'
+  | 'account_disabled'
+  | 'refresh_token_reused';
 
 /** A session with what a token of it has to say and must be allowed by, read together. */
 export interface SessionWithOwner {
@@ -120,6 +126,21 @@ export interface Caller {
   requestId: string | null;
 }
 
+/** Who changes what is not his own: an administrator, somebody at the command line, or the service by itself. */
+export interface By {
+  /** As in the audit event. */
+  actor: string;
+  /** The administrator's own account; null for all others. */
+  userId: UserId | null;
+  caller: Caller;
+}
+
+/** A part of a list, and where the next part begins: null at the end. */
+export interface Page<T, After> {
+  items: T[];
+  next: After | null;
+}
+
 export interface AuditEvent extends Caller {
   at: Instant;
   event:
@@ -130,10 +151,18 @@ export interface AuditEvent extends Caller {
     | 'sessions.ended'
     | 'password.changed'
     | 'password.change_failed'
+    | 'password.set'
+    | 'user.disabled'
+    | 'user.enabled'
+    | 'user.roles_changed'
+    | 'user.deleted'
     | 'refresh.reused'
     | 'refresh.ahead_of_store'
     | 'refresh.secret_mismatch'
     | 'client.created'
+    | 'client.updated'
+    | 'client.secret_rotated'
+    | 'client.deleted'
     | 'signing_key.created'
     | 'signing_key.imported'
     | 'signing_key.rotation_scheduled'
@@ -142,7 +171,7 @@ export interface AuditEvent extends Caller {
     | 'signing_key.revoked'
     | 'signing_key.rewrapped';
   outcome: 'success' | 'failure';
-  /** `user:<id>`, `client:<client_id>`, `service` or `anonymous`. */
+  /** `user:<id>`, `client:<client_id>`, `cli:<name>`, `service` or `anonymous`. */
   actor: string;
   userId?: UserId;
   sessionId?: SessionId;

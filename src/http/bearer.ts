@@ -2,6 +2,8 @@
 import type { FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
 import { type Authenticated, type Sessions, subjectOf } from '../domain/sessions.js';
+import type { By } from '../domain/types.js';
+import { callerOf } from './request-log.js';
 
 /** How often a header is there, where Node keeps the first or joins them. */
 export function timesSent(request: FastifyRequest, name: string): number {
@@ -27,11 +29,22 @@ export function bearerOf(request: FastifyRequest): string | null {
   return token;
 }
 
-/** The person behind the request. Throws the codes of a bearer check. */
-export async function authenticate(request: FastifyRequest, sessions: Sessions): Promise<Authenticated> {
+type Check = (bearer: string) => Promise<Authenticated>;
+
+async function checked(request: FastifyRequest, check: Check): Promise<Authenticated> {
   const bearer = bearerOf(request);
   if (bearer === null) throw new Refusal('token_missing');
-  const who = await sessions.authenticate(bearer);
+  const who = await check(bearer);
   request.outcome.subject = subjectOf(who.token);
   return who;
+}
+
+/** The person behind the request. Throws the codes of a bearer check. */
+export const authenticate = (request: FastifyRequest, sessions: Sessions): Promise<Authenticated> =>
+  checked(request, sessions.authenticate);
+
+/** The administrator behind the request. */
+export async function administratorOf(request: FastifyRequest, sessions: Sessions): Promise<By> {
+  const { userId } = await checked(request, sessions.authenticateAdmin);
+  return { actor: `user:${userId}`, userId, caller: callerOf(request) };
 }

@@ -22,7 +22,7 @@ export function collectPaths(app: App): Set<string> {
 }
 
 export async function refuseBody({ body }: FastifyRequest): Promise<void> {
-  if (body !== undefined) throw new Refusal('invalid_request', { detail: 'body: there is none with this method' });
+  if (body !== undefined) throw new Refusal('invalid_request', { detail: 'body: there is none here' });
 }
 
 /** RFC 9110 §15.5.6: a path that is there says which methods it has. */

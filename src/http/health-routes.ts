@@ -9,7 +9,7 @@ import type { App } from './typed.js';
 const RETRY_AFTER_S = 5;
 const Ok = Closed({ status: Type.Literal('ok') }, { description: 'Yes' });
 
-export function healthRoutes(app: App, { readiness }: Services): void {
+export function healthRoutes(app: App, { readiness }: Pick<Services, 'readiness'>): void {
   // Probes are not counted: a load balancer that asks often must not be told that it asks too often.
   const config = { rateLimit: false as const };
   app.get(

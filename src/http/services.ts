@@ -1,5 +1,6 @@
 /** What the routes call: the domain, wired. */
 import type { Accounts } from '../domain/accounts.js';
+import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
 import type { Clients } from '../domain/clients.js';
 import type { KeyRing } from '../domain/key-ring.js';
@@ -8,8 +9,15 @@ import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
 import type { Sessions } from '../domain/sessions.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
+import type { UserAdministration } from '../domain/user-administration.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
+
+/** What administrators do: one member a noun, each with a file of routes in http/admin. */
+export interface Administration {
+  users: UserAdministration;
+  clients: ClientAdministration;
+}
 
 export interface Services {
   issuer: string;
@@ -18,6 +26,7 @@ export interface Services {
   refresh: Refresh;
   clients: Clients;
   issueToClient: IssueToClient;
+  administration: Administration;
   guard: Guard;
   keys: KeyRing;
   signingKeys: SigningKeys;

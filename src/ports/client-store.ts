@@ -1,7 +1,19 @@
-import type { AuditEvent, Client } from '../domain/types.js';
+import type { ClientSettings } from '../domain/clients.js';
+import type { AuditEvent, Client, Sha256 } from '../domain/types.js';
 
 export interface ClientStore {
   find(clientId: string): Promise<Client | null>;
+  /** By client_id, in the order of the database: those after `after`, at most `limit`. */
+  list(after: string | null, limit: number): Promise<Client[]>;
   /** False when the client_id is taken; then nothing is stored. */
   create(client: Client, audit: AuditEvent): Promise<boolean>;
+
+  // Each of these is one transaction with its audit event. False or null: there is no such client, and nothing is stored.
+
+  /** Changes what is named and leaves the rest as it is. */
+  update(clientId: string, changes: Partial<ClientSettings>, audit: AuditEvent): Promise<boolean>;
+  /** Of a confidential client. */
+  setSecret(clientId: string, secretHash: Sha256, audit: AuditEvent): Promise<boolean>;
+  /** Takes the client's sessions away too; resolves to the number of those that were live. */
+  delete(clientId: string, audit: AuditEvent): Promise<number | null>;
 }

@@ -37,8 +37,9 @@ export interface RotationAttempt {
 /** All methods reject with Refusal `store_unavailable` when the store can't be reached; nothing is then half done. */
 export interface SessionStore {
   /**
-   * Stores a new session with its audit event, unless the user has meanwhile been disabled or has changed the
-   * password since `passwordChangedAt`: then nothing is stored and the answer is false.
+   * Stores a new session with its audit event, unless the user has meanwhile been disabled or deleted, the password has
+   * been changed since `passwordChangedAt`, or the client has been deleted: then nothing is stored and the answer is
+   * false.
    */
   create(session: NewSession, passwordChangedAt: Instant, audit: AuditEvent): Promise<boolean>;
   find(id: SessionId): Promise<SessionWithOwner | null>;

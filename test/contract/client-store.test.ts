@@ -1,9 +1,9 @@
 import t from 'tap';
 import { createClientStore } from '../../src/adapters/postgres/client-store.js';
 import { auditEvent } from '../../src/domain/audit.js';
-import { clientDefaults } from '../../src/domain/clients.js';
+import { type ClientSettings, clientDefaults } from '../../src/domain/clients.js';
 import { sha256 } from '../../src/domain/refresh-token.js';
-import { type Client, instant } from '../../src/domain/types.js';
+import { type AuditEvent, type Client, instant } from '../../src/domain/types.js';
 import { onEachDatabase } from '../support/databases.js';
 import { rowsOf } from '../support/service.js';
 
@@ -33,20 +33,16 @@ const confidentialClient = (clientId: string): Client => ({
   tokenDelivery: 'header',
   renewAfter: 0,
 });
-const created = ({ clientId }: Client) =>
-  auditEvent(
-    'client.created',
-    'success',
-    AT,
-    { ip: null, place: null, userAgent: null, requestId: null },
-    { actor: 'service', clientId },
-  );
+const caller = { ip: null, place: null, userAgent: null, requestId: null };
+const by = (event: AuditEvent['event'], clientId: string) =>
+  auditEvent(event, 'success', AT, caller, { actor: 'service', clientId });
+const created = ({ clientId }: Client) => by('client.created', clientId);
 
 t.test('client store', (t) =>
   onEachDatabase(t, async (t, database) => {
     const store = createClientStore(database);
-    const events = async (clientId: string) =>
-      (await rowsOf(database, 'audit_events', `event = 'client.created' AND client_id = '${clientId}'`)).length;
+    const events = async (clientId: string, event = 'client.created') =>
+      (await rowsOf(database, 'audit_events', `event = '${event}' AND client_id = '${clientId}'`)).length;
 
     t.test('a client comes back as it was stored', async (t) => {
       for (const client of [publicClient('web'), confidentialClient('billing')]) {
@@ -88,6 +84,72 @@ t.test('client store', (t) =>
       }
       t.equal(await store.find('wrong'), null);
       t.equal(await events('wrong'), 0);
+    });
+
+    t.test('what is named is changed, and nothing else', async (t) => {
+      const client = publicClient('changing');
+      await store.create(client, created(client));
+      const few = { name: 'Another “name”', audiences: ['one', '{two}, "so" called'], renewAfter: 0 };
+      t.equal(await store.update('changing', few, by('client.updated', 'changing')), true);
+      t.strictSame(await store.find('changing'), { ...client, ...few });
+      const all: ClientSettings = {
+        ...few,
+        scopes: ['read'],
+        grants: ['refresh_token'],
+        requiredRoles: [],
+        accessTokenTtl: 1,
+        idleTtl: 2,
+        absoluteTtl: 3,
+        tokenDelivery: 'header',
+        corsOrigins: [],
+      };
+      t.equal(await store.update('changing', all, by('client.updated', 'changing')), true);
+      t.strictSame(await store.find('changing'), { ...client, ...all });
+      t.equal(await events('changing', 'client.updated'), 2);
+    });
+
+    t.test('a secret takes the place of the one before; a public client gets none', async (t) => {
+      for (const client of [confidentialClient('rotating'), publicClient('secretless')])
+        await store.create(client, created(client));
+      t.equal(await store.setSecret('rotating', sha256('next'), by('client.secret_rotated', 'rotating')), true);
+      t.strictSame(new Uint8Array((await store.find('rotating'))?.secretHash ?? []), new Uint8Array(sha256('next')));
+      t.equal(await store.setSecret('secretless', sha256('x'), by('client.secret_rotated', 'secretless')), false);
+      t.strictSame(
+        [await events('rotating', 'client.secret_rotated'), await events('secretless', 'client.secret_rotated')],
+        [1, 0],
+      );
+    });
+
+    t.test('a deleted client is gone', async (t) => {
+      const client = publicClient('doomed');
+      await store.create(client, created(client));
+      t.equal(await store.delete('doomed', by('client.deleted', 'doomed')), 0);
+      t.equal(await store.find('doomed'), null);
+      t.strictSame([await events('doomed'), await events('doomed', 'client.deleted')], [1, 1]);
+    });
+
+    t.test('nothing is stored about a client that is not there', async (t) => {
+      const event = by('client.updated', 'nobody');
+      t.strictSame(
+        [
+          await store.update('nobody', { name: 'x' }, event),
+          await store.setSecret('nobody', sha256('x'), event),
+          await store.delete('nobody', event),
+        ],
+        [false, false, null],
+      );
+      t.equal(await events('nobody', 'client.updated'), 0);
+    });
+
+    t.test('a list has every client once, in parts of any size', async (t) => {
+      const all = await store.list(null, 1000);
+      const parts: Client[] = [];
+      for (let part = await store.list(null, 2); part.length > 0; ) {
+        parts.push(...part);
+        part = await store.list(part.at(-1)?.clientId ?? null, 2);
+      }
+      t.strictSame(parts, all);
+      t.equal(all.length, (await rowsOf(database, 'clients')).length);
     });
   }),
 );

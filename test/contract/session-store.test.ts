@@ -44,7 +44,7 @@ async function arrange(database: Database) {
     return user;
   }
 
-  async function newSession(user: User) {
+  async function newSession(user: User, clientId = 'default') {
     const made = makeSession(now, [], { id: ids.uuid() as SessionId, userId: user.id });
     const { session } = made.found;
     const text = made.tokens[0] ?? '';
@@ -53,7 +53,11 @@ async function arrange(database: Database) {
       actor: `user:${user.id}`,
       sessionId: session.id,
     });
-    const created = await store.create({ ...session, deviceName: 'phone', caller }, user.passwordChangedAt, audit);
+    const created = await store.create(
+      { ...session, clientId, deviceName: 'phone', caller },
+      user.passwordChangedAt,
+      audit,
+    );
     return { ...made, session, text, token, created };
   }
 
@@ -104,6 +108,13 @@ async function contract(t: Test, database: Database): Promise<void> {
     const { created, session } = await newSession(other);
     t.notOk(created);
     t.same(await rowsOf(database, 'audit_events', `session_id = '${session.id}'`), [], 'and none is told of');
+  });
+
+  t.test('no session begins for a user or a client that was deleted meanwhile', async (t) => {
+    const user = await newUser();
+    t.equal((await newSession(user, 'deleted')).created, false);
+    await users.delete(user.id, auditEvent('user.deleted', 'success', now, caller, { actor: 'service' }));
+    t.equal((await newSession(user)).created, false);
   });
 
   t.test('a rotation moves the row to the next generation and keeps the one before', async (t) => {

@@ -8,7 +8,15 @@ import { auditEvent } from '../../src/domain/audit.js';
 import { clientDefaults } from '../../src/domain/clients.js';
 import { createIds } from '../../src/domain/ids.js';
 import { sha256 } from '../../src/domain/refresh-token.js';
-import { type Instant, instant, later, type SessionId, type User, type UserId } from '../../src/domain/types.js';
+import {
+  type AuditEvent,
+  type Instant,
+  instant,
+  later,
+  type SessionId,
+  type User,
+  type UserId,
+} from '../../src/domain/types.js';
 import type { UserStore } from '../../src/ports/user-store.js';
 import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
@@ -198,6 +206,101 @@ t.test('user store', (t) =>
         audit: changed(user, later(AT, 1)),
       };
       t.equal(await store.changePassword(change), false);
+    });
+
+    const by = (event: AuditEvent['event'], user: User, at: Instant) =>
+      auditEvent(event, 'success', at, caller, { actor: 'cli:ops', userId: user.id });
+    const nobody = { ...userWith('nobody@example.com'), id: ids.uuid() as UserId };
+
+    t.test('a disabled user’s sessions end in the same transaction, and no other’s; once', async (t) => {
+      const [user, other] = [await stored(store, 'off@example.com'), await stored(store, 'on@example.com')];
+      await session(database, user);
+      const theirs = await session(database, other);
+      const at = later(AT, 60);
+      t.equal(await store.disable(user.id, by('user.disabled', user, at)), true);
+      t.strictSame(await store.find(user.id), { ...user, disabledAt: at });
+      t.strictSame([await liveOf(database, user), await liveOf(database, other)], [[], [theirs]]);
+      t.match(await rowOf(database, 'sessions', `user_id = '${user.id}'`), { revoke_reason: 'account_disabled' });
+      t.match(await eventsOf(database, user, 'user.disabled'), [{ actor: 'cli:ops', details: { ended: 1 } }]);
+
+      t.equal(await store.disable(user.id, by('user.disabled', user, later(AT, 90))), false, 'already so');
+      t.equal((await store.find(user.id))?.disabledAt, at);
+      t.equal(await store.enable(user.id, by('user.enabled', user, at)), true);
+      t.strictSame(await store.find(user.id), user);
+      t.equal(await store.enable(user.id, by('user.enabled', user, at)), false, 'already so');
+      for (const event of ['user.disabled', 'user.enabled'])
+        t.equal((await eventsOf(database, user, event)).length, 1, event);
+    });
+
+    t.test('a password is set whatever it was, and all sessions end', async (t) => {
+      const user = await stored(store, 'set@example.com');
+      await session(database, user);
+      await session(database, user);
+      const at = later(AT, 60);
+      t.equal(await store.setPassword(user.id, '$argon2id$set', by('password.set', user, at)), 2);
+      t.strictSame(await store.find(user.id), { ...user, passwordHash: '$argon2id$set', passwordChangedAt: at });
+      t.strictSame(await liveOf(database, user), []);
+      t.match(await eventsOf(database, user, 'password.set'), [{ details: { ended: 2 } }]);
+    });
+
+    t.test('roles are replaced', async (t) => {
+      const user = await stored(store, 'roles@example.com');
+      const roles = ['support', 'a {role}, "so" \\ called'];
+      t.equal(await store.setRoles(user.id, roles, by('user.roles_changed', user, AT)), true);
+      t.strictSame((await store.find(user.id))?.roles, roles);
+      t.equal(await store.setRoles(user.id, [], by('user.roles_changed', user, AT)), true);
+      t.strictSame(await store.find(user.id), { ...user, roles: [] });
+      t.equal((await eventsOf(database, user, 'user.roles_changed')).length, 2);
+    });
+
+    t.test('a deleted user is gone with all sessions; what was audited stays', async (t) => {
+      const [user, other] = [await stored(store, 'gone@example.com'), await stored(store, 'stays@example.com')];
+      await session(database, user);
+      const theirs = await session(database, other);
+      t.equal(await store.delete(user.id, by('user.deleted', user, AT)), 1);
+      t.equal(await store.find(user.id), null);
+      t.strictSame(await rowsOf(database, 'sessions', `user_id = '${user.id}'`), []);
+      t.strictSame(await liveOf(database, other), [theirs]);
+      t.equal((await eventsOf(database, user, 'user.created')).length, 1);
+      t.match(await eventsOf(database, user, 'user.deleted'), [{ actor: 'cli:ops', details: { ended: 1 } }]);
+      t.equal(await store.delete(user.id, by('user.deleted', user, AT)), null);
+      await stored(store, 'gone@example.com');
+    });
+
+    t.test('nothing is stored about a user who is not there', async (t) => {
+      const event = by('user.disabled', nobody, AT);
+      t.strictSame(
+        [
+          await store.disable(nobody.id, event),
+          await store.enable(nobody.id, event),
+          await store.setRoles(nobody.id, [], event),
+          await store.setPassword(nobody.id, 'x', event),
+          await store.delete(nobody.id, event),
+        ],
+        [false, false, false, null, null],
+      );
+      t.strictSame(await rowsOf(database, 'audit_events', `user_id = '${nobody.id}'`), []);
+    });
+
+    t.test('logins that race with a deletion leave no session, and none fails', async (t) => {
+      const user = await stored(store, 'deleted-meanwhile@example.com');
+      const logins = Array.from({ length: 8 }, () => session(database, user).catch((error: Error) => error.message));
+      await store.delete(user.id, by('user.deleted', user, AT));
+      for (const outcome of await Promise.all(logins)) t.match(outcome, /^(no session|[0-9a-f-]{36})$/);
+      t.strictSame(await rowsOf(database, 'sessions', `user_id = '${user.id}'`), []);
+    });
+
+    t.test('a list has every user once, the oldest first, in parts of any size', async (t) => {
+      const all = await store.list(null, 1000);
+      t.strictSame(
+        all.map(({ id }) => id),
+        all.map(({ id }) => id).sort(),
+      );
+      const parts: User[] = [];
+      for (let part = await store.list(null, 3); part.length > 0; part = await store.list(part.at(-1)?.id ?? null, 3))
+        parts.push(...part);
+      t.strictSame(parts, all);
+      t.equal(all.length, (await rowsOf(database, 'users')).length);
     });
   }),
 );

@@ -2,15 +2,19 @@ import { generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSigningKeyStore } from '../../src/adapters/postgres/signing-key-store.js';
-import type { By } from '../../src/domain/audit.js';
 import { type KeyOperation, keyJson } from '../../src/domain/signing-keys.js';
+import type { By } from '../../src/domain/types.js';
 import { later } from '../../src/domain/types.js';
 import { fakeClock } from '../support/clock.js';
 import { onEachDatabase } from '../support/databases.js';
 import { execute, rowsOf } from '../support/service.js';
 import { type KeyNodeOptions, keyNode, memoryKeyStore, severalKeks } from '../support/signing-keys.js';
 
-const by: By = { actor: 'user:ops', caller: { ip: '192.0.2.1', place: null, userAgent: 'cli', requestId: 'r1' } };
+const by: By = {
+  actor: 'user:ops',
+  userId: null,
+  caller: { ip: '192.0.2.1', place: null, userAgent: 'cli', requestId: 'r1' },
+};
 const SEEN_S = 600;
 const DAY_S = 86_400;
 

@@ -11,7 +11,7 @@ import {
   withBadBytes,
 } from './bad-json.js';
 
-const encoded = (members: Members): string => new URLSearchParams(members).toString();
+const encoded = (members: Members): string => new URLSearchParams(members as Record<string, string>).toString();
 const badEscapes = ['%', '%z', '%zz', '%0', '%ff', '%c0%af', '%ed%a0%80', '%e2%82', '%u0041', 'a%', '%%41'];
 const orNull = (values: readonly string[]) => (values.length === 0 ? null : fc.constantFrom(...values));
 /** The same name as another text. */
@@ -40,7 +40,7 @@ export function badForms(schema: Schema, good: Members, wrong: readonly Members[
     'repeated parameter': fc
       .tuple(fc.constantFrom(...Object.keys(good)), fc.constantFrom(null, '', 'x', '%00'), fc.boolean(), fc.boolean())
       .map(([name, other, disguised, before]) => {
-        const pair = `${disguised ? percent(name) : name}=${other ?? encodeURIComponent(good[name] ?? '')}`;
+        const pair = `${disguised ? percent(name) : name}=${other ?? encodeURIComponent(String(good[name] ?? ''))}`;
         return before ? `${pair}&${text}` : `${text}&${pair}`;
       }),
     'repeated unknown parameter': fc

@@ -15,7 +15,7 @@ export interface Schema {
 
 export type Payload = string | Buffer;
 export type Kinds<T> = Record<string, fc.Arbitrary<T> | null>;
-export type Members = Record<string, string>;
+export type Members = Record<string, unknown>;
 
 /** A member as two JSON texts, since objects cannot hold a name twice or a `__proto__`. */
 type Pair = readonly [name: string, value: string];
@@ -101,7 +101,7 @@ export const withBadBytes = (text: string): fc.Arbitrary<Payload> =>
   });
 
 /** `wrong` holds, by member, values of the right shape that the route refuses all the same. */
-export function badJson(schema: Schema, good: Members, wrong: Record<string, readonly string[]>): Kinds<Payload> {
+export function badJson(schema: Schema, good: Members, wrong: Record<string, readonly unknown[]>): Kinds<Payload> {
   const { properties = {}, required = [] } = objectOf(schema);
   const pairs: Pair[] = Object.entries(good).map(([name, value]) => [json(name), json(value)]);
   const text = textOf(pairs);

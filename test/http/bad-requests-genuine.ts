@@ -1,8 +1,11 @@
 /** For every operation of the document a request that would be carried out, as far as one is known. */
+
+import { adminTokens } from '../support/administrator.js';
 import type { TestService } from '../support/service.js';
 import { PASSWORD } from '../support/service.js';
 import type { Members } from './bad-json.js';
 import { contentOf, type Document, FORM_TYPE, type Genuine, type Headers, type Operation } from './bad-requests.js';
+import { adminRequests, type Part } from './bad-requests-admin.js';
 
 const notEmails = [
   ...[
@@ -95,6 +98,8 @@ export async function genuineRequests(
     scopes: ['read'],
   });
   if (secret === null) throw new Error('a confidential client has a secret');
+  const admin = await adminTokens(service);
+  const target = await service.register('target@example.com');
   const invented = [
     ...[
       'x',
@@ -114,7 +119,6 @@ export async function genuineRequests(
   ];
   const refreshToken = { refresh_token: mine.refresh_token };
 
-  type Part = Partial<Pick<Genuine, 'members' | 'wrong' | 'headers' | 'wrongForms' | 'wrongHeaders'>>;
   const known: Record<string, Part[]> = {
     'post /v1/users': [
       {
@@ -145,6 +149,7 @@ export async function genuineRequests(
         },
       },
     ],
+    ...adminRequests(notEmails),
     'post /v1/refresh': [{ members: refreshToken, wrong: { refresh_token: invented } }],
     // Without a body it is the bearer token that says which session ends; with one there must be none.
     'post /v1/logout': [
@@ -212,13 +217,22 @@ export async function genuineRequests(
   const complete = (path: string, method: string, operation: Operation, given: Part): Genuine => {
     const needsBearer = operation.security?.length === 1 && operation.security[0]?.bearer !== undefined;
     const type = contentOf(operation)?.[0];
+    const isAdmin = path.startsWith('/v1/admin/');
+    const tokens = isAdmin ? admin : mine;
     return {
       path,
       method: method.toUpperCase(),
       operation,
-      url: path.replace('{id}', other.session_id).replaceAll(/\{\w+\}/g, '-'),
-      headers: needsBearer ? bearer(mine.access_token) : {},
-      ...(needsBearer ? { wrongHeaders: badBearers(mine.access_token, mine.refresh_token) } : {}),
+      url: path.replace('{id}', isAdmin ? target : other.session_id).replaceAll(/\{\w+\}/g, '-'),
+      headers: needsBearer ? bearer(tokens.access_token) : {},
+      ...(needsBearer
+        ? {
+            wrongHeaders: [
+              ...badBearers(tokens.access_token, tokens.refresh_token),
+              ...(isAdmin ? [bearer(mine.access_token)] : []),
+            ],
+          }
+        : {}),
       // Nothing better is known: what the schema rules out must be refused all the same.
       ...(type === undefined || given.headers ? {} : { members: type === FORM_TYPE ? { x: 'y' } : ({} as Members) }),
       ...given,
@@ -229,5 +243,6 @@ export async function genuineRequests(
       (known[`${method} ${path}`] ?? [{}]).map((given) => complete(path, method, operation, given)),
     ),
   );
-  return { genuine, secrets: [mine.access_token, mine.refresh_token, other.refresh_token, PASSWORD, secret] };
+  const tokens = [mine.access_token, mine.refresh_token, other.refresh_token, admin.access_token, admin.refresh_token];
+  return { genuine, secrets: [...tokens, PASSWORD, secret] };
 }

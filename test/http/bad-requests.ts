@@ -30,7 +30,7 @@ export interface Genuine {
   url: string;
   headers: Headers;
   members?: Members;
-  wrong?: Record<string, readonly string[]>;
+  wrong?: Record<string, readonly unknown[]>;
   wrongForms?: readonly Members[];
   wrongHeaders?: readonly Headers[];
 }
@@ -254,7 +254,7 @@ function badEnvelopes(genuine: Genuine, others: readonly string[]): Kinds<Inject
         }))
       : null,
     'body where there is none':
-      genuine.method === 'DELETE'
+      genuine.method === 'DELETE' || (genuine.method === 'POST' && type === undefined)
         ? fc
             .constantFrom<Payload>('{}', 'null', '[]', '{"include_current":true}', '{', '\0', 'x'.repeat(20_000))
             .chain((payload) =>

@@ -1,40 +1,15 @@
-/** The command line as people and scripts use it: help, exit codes, what is printed. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+/** The command line as a process: where it finds a service, and its exit codes. What it prints is tested in test/cli. */
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { embeddedFolder } from '../support/databases.js';
+import { findSocket } from '../../src/http/local-socket.js';
+import { embeddedFolder, postgresUrl, withoutPostgres } from '../support/databases.js';
 import { launchReady, runToEnd, temporaryFolder } from '../support/process.js';
-import { noteSecret } from '../support/run-log.js';
-
-/** The names in the section "Commands:" of a help text. */
-function commandsIn(help: string): string[] {
-  const [, section = ''] = /^Commands:\n((?: {2}.*\n?)+)/m.exec(help) ?? [];
-  return [...section.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map((match) => String(match[1])).filter((n) => n !== 'help');
-}
-
-/** Every command that does something, by its words, with its help. */
-async function allCommands(t: Test, words: string[] = []): Promise<{ words: string[]; help: string }[]> {
-  const { code, stdout } = await runToEnd(t, [...words, '--help']);
-  t.equal(code, 0, `${words.join(' ')} --help`);
-  const names = commandsIn(stdout);
-  if (names.length === 0) return [{ words, help: stdout }];
-  const found = await Promise.all(names.map((name) => allCommands(t, [...words, name])));
-  return found.flat();
-}
-
-t.test('the help of each command shows an example', async (t) => {
-  const commands = await allCommands(t);
-  t.ok(commands.length >= 5, 'commands were found');
-  for (const { words, help } of commands) t.match(help, new RegExp(`Example:\n.*keyturn ${words.join(' ')}`));
-});
+import { noteSecret, noteSecretsOf } from '../support/run-log.js';
+import type { Tokens } from '../support/service.js';
 
 t.test('wrong usage ends with 2 and says what is wrong on stderr alone', async (t) => {
-  for (const args of [['frobnicate'], ['serve', '--frobnicate'], ['clients', 'create', '--client-id', 'billing']]) {
-    const { code, stdout, stderr } = await runToEnd(t, args);
-    t.equal(code, 2, args.join(' '));
-    t.equal(stdout, '');
-    t.match(stderr, /^error: /);
-  }
+  t.match(await runToEnd(t, ['clients', 'frobnicate']), { code: 2, stdout: '', stderr: /^error: / });
 });
 
 t.test('a new key-encryption key is a file of its owner alone, and replaces none', async (t) => {
@@ -58,21 +33,20 @@ const isIn = (folder: string, text: string): boolean =>
     .filter((entry) => entry.isFile())
     .some((entry) => readFileSync(join(entry.parentPath, entry.name)).includes(text));
 
-t.test('a client that was made on the command line gets tokens', async (t) => {
-  const env = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
-  const create = ['clients', 'create', '--client-id', 'billing', '--type', 'confidential', '--audience', 'api'];
-  const made = await runToEnd(t, [...create, '--scope', 'invoices:read', '--json'], env);
-  t.equal(made.code, 0);
-  t.equal(made.stderr, '');
-  const { client_id, client_secret } = JSON.parse(made.stdout);
-  t.match(client_secret, /^kts_/);
-  noteSecret(client_secret);
-  t.notOk(isIn(env.DATA_DIR, client_secret), 'its secret is shown, and not kept');
+const json = async (t: Test, args: string[], env: Record<string, string>) => {
+  const { code, stdout, stderr } = await runToEnd(t, [...args, '--json'], env);
+  if (code !== 0) throw new Error(`${args.join(' ')}: ${code} ${stderr}`);
+  noteSecretsOf(stdout);
+  return JSON.parse(stdout);
+};
 
-  const again = await runToEnd(t, create, env);
-  t.equal(again.code, 1);
-  t.equal(again.stdout, '');
-  t.match(again.stderr, /^keyturn: client_exists: .*billing.*\n$/, 'the same client a second time is refused');
+t.test('a stopped service is administered in its folder, and a running one through its socket', async (t) => {
+  const env = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+  const socket = join(env.DATA_DIR, 'run', 'keyturn.sock');
+  const create = ['clients', 'create', '--client-id', 'billing', '--type', 'confidential', '--audience', 'api'];
+  const { client_id, client_secret } = await json(t, [...create, '--scope', 'invoices:read'], env);
+  t.match(client_secret, /^kts_/);
+  t.notOk(isIn(env.DATA_DIR, client_secret), 'its secret is shown, and not kept');
 
   const service = await launchReady(t, env);
   const credentials = Buffer.from(`${client_id}:${client_secret}`).toString('base64');
@@ -87,16 +61,73 @@ t.test('a client that was made on the command line gets tokens', async (t) => {
   t.equal(response.status, 200);
   t.match(body, { token_type: 'Bearer', expires_in: 900, scope: 'invoices:read' });
 
-  const meanwhile = await runToEnd(t, ['migrate'], env);
-  t.equal(meanwhile.code, 1);
+  t.equal(statSync(socket).mode & 0o777, 0o600, 'the socket is its owner’s alone');
+  t.equal(statSync(join(env.DATA_DIR, 'run')).mode & 0o777, 0o700);
+  await service.register();
+  const tokens = await service.login();
+  const ada = await json(t, ['users', 'disable', 'ada@example.com'], env);
+  t.match(ada, { email: 'ada@example.com', disabled_at: /^2/ });
+  t.match(await service.refresh(tokens.refresh_token), { status: 401, body: { code: 'account_disabled' } });
+  t.match(await json(t, ['clients', 'list'], env), { clients: [{ client_id }, {}, {}] });
+  const { checks } = await json(t, ['doctor'], env);
   t.match(
-    meanwhile.stderr,
-    new RegExp(`in use by process ${service.pid}\\b`),
+    checks.filter(({ check }: { check: string }) => check === 'service'),
+    [{ status: 'ok' }],
+  );
+
+  const meanwhile = await runToEnd(t, ['migrate'], env);
+  t.match(
+    meanwhile,
+    { code: 1, stderr: new RegExp(`in use by process ${service.pid}\\b`) },
     'the folder of a running service is left',
   );
-  await service.stop();
+  await service.stop('SIGKILL');
+  t.ok(existsSync(socket), 'a killed process leaves its socket');
 
-  const { code, stdout } = await runToEnd(t, ['migrate', '--json'], env);
-  t.equal(code, 0);
-  t.same(JSON.parse(stdout), { applied: [] });
+  const next = await launchReady(t, { ...env, ISSUER: service.url });
+  t.match(await json(t, ['users', 'enable', 'ada@example.com'], env), { disabled_at: null }, 'which the next replaces');
+  await next.stop();
+  t.notOk(existsSync(socket), 'one that stops in good order takes it along');
+});
+
+t.test('a folder whose path is too long for a socket is told of, on both sides', async (t) => {
+  const folder = temporaryFolder(t);
+  const DATA_DIR = join(folder, 'd'.repeat(100));
+  renameSync(embeddedFolder(t), DATA_DIR);
+  const service = await launchReady(t, { DATA_DIR, KEYS_DIR: join(folder, 'keys') });
+  t.match(service.output.stdout, /"level":"warn".*longer than the \d+ bytes.*cannot reach this process/);
+  const refused = await runToEnd(t, ['users', 'list'], { DATA_DIR });
+  t.match(refused, { code: 1, stdout: '', stderr: /in use by process .*longer than the \d+ bytes.*symbolic link/ });
+  await service.stop();
+  // The way out that both of them name.
+  const link = join(folder, 'short');
+  symlinkSync(DATA_DIR, link);
+  t.same(findSocket(link), { path: join(link, 'run', 'keyturn.sock'), problem: null });
+});
+
+t.test('services on PostgreSQL see at once what commands change', { skip: withoutPostgres }, async (t) => {
+  const env = { DATABASE_URL: await postgresUrl(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+  const service = await launchReady(t, env);
+  const { password } = await json(t, ['users', 'create', '--email', 'root@example.com', '--role', 'admin'], env);
+  const login = await service.post('/v1/login', { email: 'root@example.com', password, client_id: 'keyturn-admin' });
+  t.equal(login.status, 200);
+  const { access_token: token } = login.body as unknown as Tokens;
+  t.match(await service.get('/v1/admin/users', token), { body: { users: [{ email: 'root@example.com' }] } });
+  await json(t, ['users', 'set-roles', 'root@example.com', '--role', 'support'], env);
+  t.match(await service.get('/v1/admin/users', token), { status: 403, body: { code: 'role_required' } });
+
+  const found = await json(t, ['doctor'], { ...env, SINGLE_PROCESS: 'true' });
+  t.same(new Set(found.checks.map(({ status }: { status: string }) => status)), new Set(['ok']));
+  const other = { ...env, KEYS_DIR: join(temporaryFolder(t), 'keys') };
+  await runToEnd(t, ['keys', 'new-kek'], other);
+  const sick = await runToEnd(t, ['doctor', '--json'], other);
+  t.match(sick, { code: 1, stderr: /^keyturn: something is wrong: signing_keys\n$/ });
+  t.match(
+    JSON.parse(sick.stdout).checks.filter(({ status }: { status: string }) => status !== 'ok'),
+    [
+      { check: 'redis', status: 'warn' },
+      { check: 'signing_keys', status: 'fail', detail: /KEK 2/, mend: /backup/ },
+    ],
+  );
+  await service.stop();
 });

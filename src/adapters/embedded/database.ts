@@ -21,10 +21,15 @@ export async function openEmbedded(folder: string | null): Promise<Database> {
   }
 }
 
+const placeIn = (folder: string) => join(folder, 'pglite');
+
+export const hasCluster = (folder: string): boolean =>
+  existsSync(placeIn(folder)) && readdirSync(placeIn(folder)).length > 0;
+
 /** A process that is killed while it makes a cluster leaves one that never opens: so it is made aside and moved when whole. */
 async function openCluster(folder: string): Promise<PGlite> {
-  const place = join(folder, 'pglite');
-  if (!existsSync(place) || readdirSync(place).length === 0) {
+  const place = placeIn(folder);
+  if (!hasCluster(folder)) {
     const aside = join(folder, 'pglite.new');
     rmSync(aside, { recursive: true, force: true });
     await (await PGlite.create(aside)).close();

@@ -1,9 +1,51 @@
+import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, type Grant, instant, type Sha256 } from '../../domain/types.js';
 import type { ClientStore } from '../../ports/client-store.js';
-import { auditRow } from './audit.js';
+import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
-import type { Database } from './database.js';
+import type { Database, Statement } from './database.js';
 import type { Client as Row } from './generated/client.js';
+import { deleteSessionsOf } from './session-store.js';
+
+/** In the order of the statement's parameters, from $2 on; one that is not named stays as it is. */
+const settings = {
+  name: ['name', 'text'],
+  audiences: ['audiences', 'text[]'],
+  scopes: ['scopes', 'text[]'],
+  grants: ['grants', 'text[]'],
+  requiredRoles: ['required_roles', 'text[]'],
+  accessTokenTtl: ['access_token_ttl', 'integer'],
+  idleTtl: ['idle_ttl', 'integer'],
+  absoluteTtl: ['absolute_ttl', 'integer'],
+  tokenDelivery: ['token_delivery', 'text'],
+  renewAfter: ['renew_after', 'integer'],
+  corsOrigins: ['cors_origins', 'text[]'],
+} satisfies Record<keyof ClientSettings, [column: string, type: string]>;
+const names = Object.keys(settings) as (keyof ClientSettings)[];
+const assignments = Object.values(settings).map(
+  ([column, type], i) => `${column} = coalesce($${i + 2}::${type}, ${column})`,
+);
+
+const update: Statement = {
+  name: 'client_update',
+  text: `WITH changed AS (
+      UPDATE clients SET ${assignments.join(', ')} WHERE client_id = $1 RETURNING client_id
+    ), audited AS (${auditInsert(names.length + 2, 'FROM changed')})
+    SELECT client_id FROM changed`,
+};
+
+const setSecret: Statement = {
+  name: 'client_set_secret',
+  text: `WITH changed AS (
+      UPDATE clients SET secret_hash = $2 WHERE client_id = $1 AND type = 'confidential' RETURNING client_id
+    ), audited AS (${auditInsert(3, 'FROM changed')})
+    SELECT client_id FROM changed`,
+};
+
+/** Logins hold the row shared until their session is stored. */
+const lock: Statement = { name: 'client_lock', text: 'SELECT client_id FROM clients WHERE client_id = $1 FOR UPDATE' };
+const remove: Statement = { name: 'client_delete', text: 'DELETE FROM clients WHERE client_id = $1' };
+const removeSessions = deleteSessionsOf('client_id');
 
 const toDomain = (row: Row): Client => ({
   ...row,
@@ -36,5 +78,33 @@ export const createClientStore = (database: Database): ClientStore => ({
         prisma.$transaction([prisma.client.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
       ),
     );
+  },
+
+  async list(after, limit) {
+    const where = after === null ? {} : { clientId: { gt: after } };
+    const rows = await database.orm((prisma) =>
+      prisma.client.findMany({ where, orderBy: { clientId: 'asc' }, take: limit }),
+    );
+    return rows.map(toDomain);
+  },
+
+  async update(clientId, changes, event) {
+    const values = names.map((name) => changes[name] ?? null);
+    return (await database.query(update, [clientId, ...values, ...auditValues(event)])).length > 0;
+  },
+
+  async setSecret(clientId, secretHash, event) {
+    return (await database.query(setSecret, [clientId, secretHash, ...auditValues(event)])).length > 0;
+  },
+
+  async delete(clientId, event) {
+    return database.transaction(async (sql) => {
+      if ((await sql.query(lock, [clientId])).length === 0) return null;
+      const [row] = await sql.query<{ ended: number }>(removeSessions, [clientId]);
+      await sql.query(remove, [clientId]);
+      const ended = row?.ended ?? 0;
+      await appendAudit(sql, { ...event, details: { ended } });
+      return ended;
+    });
   },
 });

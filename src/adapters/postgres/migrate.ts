@@ -42,6 +42,7 @@ const applied: Statement = {
   name: 'migrate_applied',
   text: 'SELECT migration_name, checksum, finished_at FROM _prisma_migrations WHERE rolled_back_at IS NULL',
 };
+const find: Statement = { name: 'migrate_find', text: `SELECT to_regclass('_prisma_migrations')::text AS name` };
 const record: Statement = {
   name: 'migrate_record',
   text: `INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
@@ -71,6 +72,15 @@ async function takeLock(sql: Sql, sleep: (ms: number) => Promise<void>): Promise
     await sleep(LOCK_POLL_MS);
   }
   throw new Error('another process has been migrating the database for a minute; see pg_locks for who holds the lock');
+}
+
+/** Looks, and changes nothing. */
+export async function pendingMigrations(database: Database): Promise<{ applied: string[]; pending: string[] }> {
+  const names = (await readMigrations()).map(({ name }) => name);
+  const [table] = await database.query<{ name: string | null }>(find, []);
+  const rows = table?.name ? await database.query<Applied>(applied, []) : [];
+  const done = new Set(rows.filter((row) => row.finished_at !== null).map((row) => row.migration_name));
+  return { applied: names.filter((name) => done.has(name)), pending: names.filter((name) => !done.has(name)) };
 }
 
 /** Resolves to the names of what was applied now. Throws, having changed nothing more, at the first thing amiss. */

@@ -53,15 +53,21 @@ const rotate: Statement = {
     RETURNING ${returned}`,
 };
 
-/** The lock on the user's row makes a login wait for a password change in progress, and see what came of it. */
+/**
+ * The locks make a login wait for a password change, or for the deletion of its user or its client, that is in progress,
+ * and see what came of it.
+ */
 const create: Statement = {
   name: 'session_create',
   text: `WITH owner AS (
       SELECT id FROM users WHERE id = $2 AND disabled_at IS NULL AND password_changed_at = $18 FOR SHARE
+    ), application AS (
+      SELECT client_id FROM clients WHERE client_id = $3 FOR KEY SHARE
     ), created AS (
       INSERT INTO sessions (id, user_id, client_id, audience, scope, generation, current_hash, rotation_salt, family_key,
         idle_expires_at, expires_at, device_name, user_agent, ip, place, created_at, last_seen_at)
-      SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 FROM owner RETURNING id
+      SELECT $1, id, client_id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
+      FROM owner, application RETURNING id
     ), audited AS (${auditInsert(19, 'FROM created')})
     SELECT id FROM created`,
 };
@@ -82,12 +88,19 @@ const end: Statement = {
     SELECT id FROM ended`,
 };
 
-/** Also part of a password change, in the same transaction. */
+/** Also part of other changes, in their transaction: a statement after theirs sees what logins did that held the user's row. */
 export const endAllSessions: Statement = {
   name: 'session_end_all',
   text: `UPDATE sessions SET revoked_at = $3, revoke_reason = $4
     WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id`,
 };
+
+/** A user's or a client's sessions, for good: in the transaction that deletes their owner. */
+export const deleteSessionsOf = (column: 'user_id' | 'client_id'): Statement => ({
+  name: `session_delete_by_${column}`,
+  text: `WITH gone AS (DELETE FROM sessions WHERE ${column} = $1 RETURNING revoked_at)
+    SELECT count(*) FILTER (WHERE revoked_at IS NULL)::integer AS ended FROM gone`,
+});
 
 interface Row {
   id: SessionId;

@@ -1,16 +1,47 @@
-import { instant, type User, type UserId } from '../../domain/types.js';
+import { type AuditEvent, instant, type RevokeReason, type User, type UserId } from '../../domain/types.js';
 import type { UserStore } from '../../ports/user-store.js';
-import { appendAudit, auditRow } from './audit.js';
+import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
-import { endAllSessions } from './session-store.js';
+import { deleteSessionsOf, endAllSessions } from './session-store.js';
 
 const setPassword: Statement = {
   name: 'user_set_password',
   text: `UPDATE users SET password_hash = $2, password_changed_at = $3
     WHERE id = $1 AND password_changed_at = $4 AND disabled_at IS NULL RETURNING id`,
 };
+
+const disable: Statement = {
+  name: 'user_disable',
+  text: 'UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL RETURNING id',
+};
+
+const replacePassword: Statement = {
+  name: 'user_replace_password',
+  text: 'UPDATE users SET password_hash = $2, password_changed_at = $3 WHERE id = $1 RETURNING id',
+};
+
+const enable: Statement = {
+  name: 'user_enable',
+  text: `WITH changed AS (
+      UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL RETURNING id
+    ), audited AS (${auditInsert(2, 'FROM changed')})
+    SELECT id FROM changed`,
+};
+
+const setRoles: Statement = {
+  name: 'user_set_roles',
+  text: `WITH changed AS (
+      UPDATE users SET roles = $2::text[] WHERE id = $1 RETURNING id
+    ), audited AS (${auditInsert(3, 'FROM changed')})
+    SELECT id FROM changed`,
+};
+
+/** Logins hold the row shared until their session is stored. */
+const lock: Statement = { name: 'user_lock', text: 'SELECT id FROM users WHERE id = $1 FOR UPDATE' };
+const remove: Statement = { name: 'user_delete', text: 'DELETE FROM users WHERE id = $1' };
+const removeSessions = deleteSessionsOf('user_id');
 
 const toDomain = (row: Row): User => ({
   id: row.id as UserId,
@@ -23,47 +54,90 @@ const toDomain = (row: Row): User => ({
   createdAt: instant(row.createdAt.getTime()),
 });
 
-export const createUserStore = (database: Database): UserStore => ({
-  async create(user, emailKey, event) {
-    const data = {
-      ...user,
-      emailKey,
-      roles: [...user.roles],
-      passwordChangedAt: new Date(user.passwordChangedAt),
-      disabledAt: user.disabledAt && new Date(user.disabledAt),
-      createdAt: new Date(user.createdAt),
-    };
-    return unlessTaken(
-      database.orm((prisma) =>
-        prisma.$transaction([prisma.user.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
-      ),
-    );
-  },
-
-  async findByEmailKey(emailKey) {
-    const row = await database.orm((prisma) => prisma.user.findUnique({ where: { emailKey } }));
-    return row && toDomain(row);
-  },
-
-  async find(id) {
-    const row = await database.orm((prisma) => prisma.user.findUnique({ where: { id } }));
-    return row && toDomain(row);
-  },
-
-  async rehash(id, oldHash, newHash) {
-    const change = { where: { id, passwordHash: oldHash }, data: { passwordHash: newHash } };
-    await database.orm((prisma) => prisma.user.updateMany(change));
-  },
-
-  async changePassword({ userId, passwordHash, unlessChangedSince, keep, audit: event }) {
-    const at = new Date(event.at);
-    return database.transaction(async (sql) => {
-      const values = [userId, passwordHash, at, new Date(unlessChangedSince)];
-      if ((await sql.query(setPassword, values)).length === 0) return false;
-      // A statement of its own: it sees the sessions of logins that held the user's row until this one got it.
-      const ended = await sql.query(endAllSessions, [userId, keep, at, 'password_changed']);
+export const createUserStore = (database: Database): UserStore => {
+  /** Runs a statement that changes the user whose id is its first value; null when it changes none. */
+  const endingSessions = (change: Statement, values: unknown[], reason: RevokeReason, event: AuditEvent) =>
+    database.transaction(async (sql) => {
+      if ((await sql.query(change, values)).length === 0) return null;
+      const ended = await sql.query(endAllSessions, [values[0], null, new Date(event.at), reason]);
       await appendAudit(sql, { ...event, details: { ended: ended.length } });
-      return true;
+      return ended.length;
     });
-  },
-});
+
+  return {
+    async create(user, emailKey, event) {
+      const data = {
+        ...user,
+        emailKey,
+        roles: [...user.roles],
+        passwordChangedAt: new Date(user.passwordChangedAt),
+        disabledAt: user.disabledAt && new Date(user.disabledAt),
+        createdAt: new Date(user.createdAt),
+      };
+      return unlessTaken(
+        database.orm((prisma) =>
+          prisma.$transaction([prisma.user.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
+        ),
+      );
+    },
+
+    async findByEmailKey(emailKey) {
+      const row = await database.orm((prisma) => prisma.user.findUnique({ where: { emailKey } }));
+      return row && toDomain(row);
+    },
+
+    async find(id) {
+      const row = await database.orm((prisma) => prisma.user.findUnique({ where: { id } }));
+      return row && toDomain(row);
+    },
+
+    async list(after, limit) {
+      const where = after === null ? {} : { id: { gt: after } };
+      const rows = await database.orm((prisma) => prisma.user.findMany({ where, orderBy: { id: 'asc' }, take: limit }));
+      return rows.map(toDomain);
+    },
+
+    async rehash(id, oldHash, newHash) {
+      const change = { where: { id, passwordHash: oldHash }, data: { passwordHash: newHash } };
+      await database.orm((prisma) => prisma.user.updateMany(change));
+    },
+
+    async changePassword({ userId, passwordHash, unlessChangedSince, keep, audit: event }) {
+      const at = new Date(event.at);
+      return database.transaction(async (sql) => {
+        const values = [userId, passwordHash, at, new Date(unlessChangedSince)];
+        if ((await sql.query(setPassword, values)).length === 0) return false;
+        const ended = await sql.query(endAllSessions, [userId, keep, at, 'password_changed']);
+        await appendAudit(sql, { ...event, details: { ended: ended.length } });
+        return true;
+      });
+    },
+
+    async disable(id, event) {
+      const ended = await endingSessions(disable, [id, new Date(event.at)], 'account_disabled', event);
+      return ended !== null;
+    },
+
+    async enable(id, event) {
+      return (await database.query(enable, [id, ...auditValues(event)])).length > 0;
+    },
+
+    async setRoles(id, roles, event) {
+      return (await database.query(setRoles, [id, [...roles], ...auditValues(event)])).length > 0;
+    },
+
+    setPassword: (id, passwordHash, event) =>
+      endingSessions(replacePassword, [id, passwordHash, new Date(event.at)], 'password_changed', event),
+
+    async delete(id, event) {
+      return database.transaction(async (sql) => {
+        if ((await sql.query(lock, [id])).length === 0) return null;
+        const [row] = await sql.query<{ ended: number }>(removeSessions, [id]);
+        await sql.query(remove, [id]);
+        const ended = row?.ended ?? 0;
+        await appendAudit(sql, { ...event, details: { ended } });
+        return ended;
+      });
+    },
+  };
+};

@@ -1,0 +1,95 @@
+/** What administrators do with clients (applications). Each change leaves an audit event that says who did it. */
+import type { ClientStore } from '../ports/client-store.js';
+import type { Clock } from '../ports/clock.js';
+import type { Random } from '../ports/random.js';
+import { auditEvent } from './audit.js';
+import { type ClientSettings, isSeeded, makeClient, type NewClient, newClientSecret } from './clients.js';
+import { Refusal } from './errors.js';
+import { sha256 } from './refresh-token.js';
+import type { AuditEvent, By, Client, Page } from './types.js';
+
+/** All but `list` and `create` throw `not_found`. */
+export interface ClientAdministration {
+  /** In the order of their ids. */
+  list(after: string | null, limit: number): Promise<Page<Client, string>>;
+  find(clientId: string): Promise<Client>;
+  /** The secret is shown here and never again; null for a public client. Throws `client_exists`. */
+  create(client: NewClient, by: By): Promise<{ client: Client; secret: string | null }>;
+  /** Sessions go on: what they may ask for was laid down at the login; times to live count from the next refresh on. */
+  update(clientId: string, changes: Partial<ClientSettings>, by: By): Promise<Client>;
+  /** The secret before is good no more. Throws `client_public`. */
+  rotateSecret(clientId: string, by: By): Promise<{ client: Client; secret: string }>;
+  /** With all its sessions. Throws `client_required` for one that the next start would make again. */
+  delete(clientId: string, by: By): Promise<Client>;
+}
+
+const isOrigin = (value: string): boolean => URL.canParse(value) && new URL(value).origin === value;
+
+/** What a schema of each member alone cannot say. */
+function refuseOddities({ type, grants, idleTtl, absoluteTtl, corsOrigins }: Client): void {
+  const problems = [
+    // RFC 6749 §4.4: for clients that can prove who they are. Login has no member for a secret.
+    type === 'public' &&
+      grants.includes('client_credentials') &&
+      'grants: client_credentials is not for public clients',
+    type === 'confidential' && grants.includes('password') && 'grants: password is not for confidential clients',
+    idleTtl > absoluteTtl && 'idle_ttl: longer than absolute_ttl',
+    !corsOrigins.every(isOrigin) && 'cors_origins: origins such as https://app.example.com',
+  ];
+  const detail = problems.find((problem) => problem !== false);
+  if (detail !== undefined) throw new Refusal('invalid_request', { detail });
+}
+
+const noSuchClient = () => new Refusal('not_found', { detail: 'There is no such client' });
+
+export function createClientAdministration(store: ClientStore, clock: Clock, random: Random): ClientAdministration {
+  async function find(clientId: string): Promise<Client> {
+    const client = await store.find(clientId);
+    if (client === null) throw noSuchClient();
+    return client;
+  }
+
+  const event = (name: AuditEvent['event'], clientId: string, { actor, caller }: By, details?: AuditEvent['details']) =>
+    auditEvent(name, 'success', clock.now(), caller, {
+      actor,
+      clientId,
+      ...(details === undefined ? {} : { details }),
+    });
+
+  return {
+    find,
+    async list(after, limit) {
+      // One more than asked for says whether there are more.
+      const found = await store.list(after, limit + 1);
+      const items = found.slice(0, limit);
+      return { items, next: found.length > limit ? (items.at(-1)?.clientId ?? null) : null };
+    },
+    async create(fields, by) {
+      const made = makeClient(fields, clock.now(), random);
+      refuseOddities(made.client);
+      if (!(await store.create(made.client, event('client.created', fields.clientId, by))))
+        throw new Refusal('client_exists', { detail: `There is a client ${fields.clientId} already` });
+      return made;
+    },
+    async update(clientId, changes, by) {
+      refuseOddities({ ...(await find(clientId)), ...changes });
+      const updated = event('client.updated', clientId, by, { changed: Object.keys(changes).sort() });
+      if (!(await store.update(clientId, changes, updated))) throw noSuchClient();
+      return find(clientId);
+    },
+    async rotateSecret(clientId, by) {
+      const client = await find(clientId);
+      if (client.type === 'public') throw new Refusal('client_public');
+      const secret = newClientSecret(random);
+      if (!(await store.setSecret(clientId, sha256(secret), event('client.secret_rotated', clientId, by))))
+        throw noSuchClient();
+      return { client, secret };
+    },
+    async delete(clientId, by) {
+      const client = await find(clientId);
+      if (isSeeded(clientId)) throw new Refusal('client_required');
+      if ((await store.delete(clientId, event('client.deleted', clientId, by))) === null) throw noSuchClient();
+      return client;
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** Requests of administration that would be carried out, and the values that make each be refused. */
+import type { Genuine } from './bad-requests.js';
+
+/** What is known of an operation; the rest follows from the document. */
+export type Part = Partial<Pick<Genuine, 'url' | 'members' | 'wrong' | 'headers' | 'wrongForms' | 'wrongHeaders'>>;
+
+export function adminRequests(notEmails: readonly string[]): Record<string, Part[]> {
+  const badList = ['two words', 'a"b', 'n'.repeat(300)].map((entry) => [entry]).concat([['twice', 'twice']]);
+  const badClient = {
+    name: ['', 'a\0b', 'n'.repeat(201)],
+    audiences: [[], ['a b'], ['x', 'x']],
+    scopes: badList,
+    required_roles: badList,
+    grants: [['implicit'], ['client_credentials'], ['password', 'password']],
+    access_token_ttl: [0, -1, 1.5, 86_401],
+    idle_ttl: [0, 91 * 86_400, 1e12],
+    absolute_ttl: [0, 60, 1e12],
+    token_delivery: ['cookie'],
+    renew_after: [-1, 1e9],
+    cors_origins: [['https://x.example/'], ['*'], ['null'], ['https://x.example:443']],
+  };
+  return {
+    'post /v1/admin/users': [
+      {
+        members: { email: 'new@example.com', password: 'an unused pass phrase', roles: ['support'] },
+        wrong: { email: [...notEmails, 'ada@example.com'], password: ['short', 'my new@example.com'], roles: badList },
+      },
+    ],
+    'put /v1/admin/users/{id}/roles': [{ members: { roles: ['support'] }, wrong: { roles: badList } }],
+    'put /v1/admin/users/{id}/password': [
+      { members: { password: 'an unused pass phrase' }, wrong: { password: ['short', 'target@example.com'] } },
+    ],
+    'post /v1/admin/clients': [
+      {
+        members: { client_id: 'another', type: 'public', audiences: ['api'] },
+        wrong: { ...badClient, client_id: ['svc', '.', '..', 'a b', 'c'.repeat(129)], type: ['secret'] },
+      },
+    ],
+    'patch /v1/admin/clients/{client_id}': [
+      { url: '/v1/admin/clients/default', members: { name: 'Default' }, wrong: badClient },
+    ],
+    'get /v1/admin/clients/{client_id}': [{ url: '/v1/admin/clients/svc' }],
+  };
+}
