@@ -8,8 +8,11 @@ import { checkInThread } from './refresh-model/thread.js';
 
 const schedules = Number(process.env.MODEL_SCHEDULES ?? 20_000);
 const seed = process.env.MODEL_SEED === undefined ? {} : { seed: Number(process.env.MODEL_SEED) };
-/** Enough for each mutation, whatever the number of schedules for the right machine. */
-const MUTATION_SCHEDULES = 20_000;
+/**
+ * Enough for each mutation, whatever the number of schedules for the right machine. Always the same ones: a broken rule may
+ * break two invariants, and which is seen first is chance.
+ */
+const forMutations = { schedules: 20_000, seed: 1, ...seed };
 
 /** In how many of a thousand schedules there must be what: far fewer than there are, so that chance does not matter. */
 const MIN_OF_1000 = {
@@ -45,14 +48,14 @@ t.test('generated schedules keep I1 to I5 and I7', async (t) => {
 
 for (const mutation of mutations) {
   t.test(`the model notices: ${mutation.name}`, async (t) => {
-    const { failure } = await check({ schedules: MUTATION_SCHEDULES, mutation, shrink: false, ...seed });
+    const { failure } = await check({ ...forMutations, mutation, shrink: false });
     t.equal(failure?.invariant, mutation.breaks);
   });
 }
 
 t.test('a failing schedule is told in the fewest steps that make it fail', async (t) => {
   const mutation = mutations.find(({ name }) => name === 'row 3: there is no replay');
-  const { failure } = await check({ schedules: MUTATION_SCHEDULES, ...(mutation && { mutation }), ...seed });
+  const { failure } = await check({ ...forMutations, ...(mutation && { mutation }) });
   const steps = failure?.steps ?? [];
   t.ok(steps.length <= 16, `it takes ${steps.length} lines`);
   t.match(steps[1], /^client \d sends request 1 with token \d\.0 and key \d\.1$/);
