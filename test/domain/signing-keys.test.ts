@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSigningKeyStore } from '../../src/adapters/postgres/signing-key-store.js';
@@ -158,6 +158,8 @@ t.test('what cannot sign is not imported, and not quoted', async (t) => {
   const ed = generateKeyPairSync('ed25519');
   const p384 = pemOf(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey);
   const short = pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey);
+  const halfOf = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+  const mixed = pemOf(createPrivateKey({ key: { ...halfOf(), d: halfOf().d ?? '' }, format: 'jwk' }));
   const secret = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' } as const;
   for (const [name, pem, alg] of [
     ['nothing', '', null],
@@ -167,6 +169,7 @@ t.test('what cannot sign is not imported, and not quoted', async (t) => {
     ['a key for another algorithm', pemOf(ed.privateKey), 'ES256'],
     ['another curve', p384, 'ES256'],
     ['a short RSA key', short, 'RS256'],
+    ['the halves of two keys', mixed, 'ES256'],
   ] as const) {
     const error = await signingKeys.import(pem, alg, by).catch((error: unknown) => error);
     t.match(error, { code: 'key_rejected' }, name);

@@ -82,6 +82,17 @@ const needed: Record<SigningAlg, string> = {
   EdDSA: 'an Ed25519 key',
 };
 
+/** A file with the halves of two pairs can be read, and nobody would accept a token that is signed with it. */
+function belongTogether(alg: SigningAlg, key: KeyObject, publicKey: KeyObject): boolean {
+  const { digest, options } = schemes[alg];
+  const probe = Buffer.from('keyturn');
+  try {
+    return verify(digest, probe, { key: publicKey, ...options }, sign(digest, probe, { key, ...options }));
+  } catch {
+    return false;
+  }
+}
+
 /** Reads a private key that was made elsewhere: PEM, not encrypted. Rejects with Refusal `key_rejected`, quoting nothing. */
 export async function readPrivateKey(
   pem: string,
@@ -95,8 +106,10 @@ export async function readPrivateKey(
     throw rejected('Expected one private key in PEM, not encrypted');
   }
   if (!fits[alg](key)) throw rejected(`${alg} needs ${needed[alg]}`);
+  const publicKey = createPublicKey(key);
+  if (!belongTogether(alg, key, publicKey)) throw rejected('Its public part does not verify what it signs');
   return {
-    publicJwk: await exportJWK(createPublicKey(key)),
+    publicJwk: await exportJWK(publicKey),
     privatePkcs8: key.export({ type: 'pkcs8', format: 'der' }),
   };
 }
