@@ -1,4 +1,5 @@
 /** What administrators do with clients (applications). Each change leaves an audit event that says who did it. */
+import { validate as isUuid } from 'uuid';
 import type { ClientStore } from '../ports/client-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { Random } from '../ports/random.js';
@@ -65,6 +66,9 @@ export function createClientAdministration(store: ClientStore, clock: Clock, ran
       return { items, next: found.length > limit ? (items.at(-1)?.clientId ?? null) : null };
     },
     async create(fields, by) {
+      // RFC 9068 §5: the `sub` of a client's own tokens is its id, and must not be taken for a user's.
+      if (isUuid(fields.clientId))
+        throw new Refusal('invalid_request', { detail: 'client_id: a UUID could be the id of a user' });
       const made = makeClient(fields, clock.now(), random);
       refuseOddities(made.client);
       if (!(await store.create(made.client, event('client.created', fields.clientId, by))))

@@ -33,7 +33,11 @@ export function adminRequests(notEmails: readonly string[]): Record<string, Part
     'post /v1/admin/clients': [
       {
         members: { client_id: 'another', type: 'public', audiences: ['api'] },
-        wrong: { ...badClient, client_id: ['svc', '.', '..', 'a b', 'c'.repeat(129)], type: ['secret'] },
+        wrong: {
+          ...badClient,
+          client_id: ['svc', '.', '..', 'a b', 'c'.repeat(129), '01970000-0000-7000-8000-000000000001'],
+          type: ['secret'],
+        },
       },
     ],
     'patch /v1/admin/clients/{client_id}': [
