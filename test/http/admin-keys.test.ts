@@ -1,10 +1,16 @@
 /** /v1/admin/keys: what each operation answers and does, and what it leaves in the audit trail. */
 import { generateKeyPairSync } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import t from 'tap';
+import { makeKek, readKeks } from '../../src/adapters/kek-files/kek-source.js';
+import { systemRandom } from '../../src/adapters/system/random.js';
+import { instant } from '../../src/domain/types.js';
 import { KekProblem } from '../../src/ports/kek-source.js';
 import { adminTokens } from '../support/administrator.js';
 import { isProblem } from '../support/answers.js';
+import { temporaryFolder } from '../support/process.js';
 import { rowsOf, startService } from '../support/service.js';
 import { severalKeks } from '../support/signing-keys.js';
 
@@ -134,4 +140,20 @@ t.test('a KEK that may not be used is a refusal that says what to do', async (t)
   });
   isProblem(t, response, 409, 'kek_unusable');
   t.equal(response.json().detail, problem);
+});
+
+t.test('a service that still runs can save its keys when the file of their KEK is lost', async (t) => {
+  const KEYS_DIR = join(temporaryFolder(t), 'keys');
+  const lost = makeKek(KEYS_DIR, instant(0), systemRandom);
+  const other = await startService(t, { keks: readKeks(KEYS_DIR), env: { SIGNING_ALG: 'EdDSA' } });
+  const root = await adminTokens(other);
+  rmSync(lost);
+  makeKek(KEYS_DIR, instant(1000), systemRandom);
+  const headers = { authorization: `Bearer ${root.access_token}` };
+  const answer = await other.call({ method: 'POST', url: '/v1/admin/keys/rewrap', headers });
+  t.match(answer.json(), {
+    outcome: 'done',
+    before: [{ kek: '19700101T000000Z' }],
+    after: { 0: { kek: '19700101T000001Z' } },
+  });
 });
