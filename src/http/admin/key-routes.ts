@@ -68,7 +68,7 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
 
   app.get(
     all,
-    { schema: readSchema(all, 'listSigningKeys', 'The signing keys', { 200: KeyList }, 'kek_unusable') },
+    { schema: readSchema(all, 'listSigningKeys', 'The signing keys', { 200: KeyList }) },
     async (request) => {
       await whoAsks(request);
       return { keys: (await keys().list()).map(keyJson) };
@@ -132,7 +132,6 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
           'key_not_found',
           'key_state_conflict',
           'key_unusable',
-          'kek_unusable',
         ),
         params,
       },
