@@ -110,12 +110,28 @@ const createHasher = (config: Config): PasswordHasher =>
     queue: config.ARGON2_QUEUE,
   });
 
+/** What the administration stands on. */
+export type Ground = Omit<Foundation, 'places' | 'metrics'>;
+
+function composeKeys(config: Config, { database, announcements, keks, clock, random }: Ground) {
+  const store = createSigningKeyStore(database);
+  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random, thumbprint });
+  const ring = createKeyRing({ store, vault, announcements, clock, alg: config.SIGNING_ALG });
+  const settings = { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS };
+  return {
+    keys: ring,
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, clock, readPrivateKey, settings }),
+  };
+}
+
 /** Also by itself, for the command line where no service runs. */
 export function composeAdministration(
   config: Config,
-  { database, clock, random }: Pick<Foundation, 'database' | 'clock' | 'random'>,
+  ground: Ground,
   hasher = createHasher(config),
+  signingKeys = composeKeys(config, ground).signingKeys,
 ): Administration {
+  const { database, clock, random } = ground;
   return {
     users: createUserAdministration({
       users: createUserStore(database),
@@ -127,11 +143,12 @@ export function composeAdministration(
       ids: createIds(clock, random),
     }),
     clients: createClientAdministration(createClientStore(database), clock, random),
+    keys: signingKeys,
   };
 }
 
 export function compose(config: Config, foundation: Foundation): Services {
-  const { database, announcements, keks, places, metrics, clock, random } = foundation;
+  const { database, announcements, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
@@ -139,9 +156,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const guard = createGuard(
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
   );
-  const signingKeyStore = createSigningKeyStore(database);
-  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random, thumbprint });
-  const keys = createKeyRing({ store: signingKeyStore, vault, announcements, clock, alg: config.SIGNING_ALG });
+  const { keys, signingKeys } = composeKeys(config, foundation);
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
@@ -175,19 +190,11 @@ export function compose(config: Config, foundation: Foundation): Services {
       },
     }),
     clients,
-    administration: composeAdministration(config, foundation, hasher),
+    administration: composeAdministration(config, foundation, hasher, signingKeys),
     issueToClient: createIssueToClient(accessTokens, ids, clock),
     guard,
     keys,
-    signingKeys: createSigningKeys({
-      store: signingKeyStore,
-      vault,
-      ring: keys,
-      announcements,
-      clock,
-      readPrivateKey,
-      settings: { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS },
-    }),
+    signingKeys,
     readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
     places,
     metrics,

@@ -8,7 +8,8 @@ import { userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, readConfig } from '../config.js';
 import { type ErrorCode, Refusal } from '../domain/errors.js';
-import { withDatabase } from './with-database.js';
+import { announcementsWhenNeeded, keksWhenNeeded } from './when-needed.js';
+import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
 const FOLDER_WAIT_MS = 10_000;
@@ -90,15 +91,30 @@ export const answers = (path: string): Promise<boolean> =>
 /** In this process, which has the database to itself or shares a PostgreSQL. */
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
-    const [{ composeAdministration }, { buildLocalApp }, { createLogger }, { systemClock }, { systemRandom }] =
-      await Promise.all([
-        import('../compose.js'),
-        import('../http/local-app.js'),
-        import('../logger.js'),
-        import('../adapters/system/clock.js'),
-        import('../adapters/system/random.js'),
-      ]);
-    const administration = composeAdministration(config, { database, clock: systemClock, random: systemRandom });
+    const [
+      { composeAdministration, openAnnouncements },
+      { readKeks },
+      { buildLocalApp },
+      { createLogger },
+      { systemClock },
+      { systemRandom },
+    ] = await Promise.all([
+      import('../compose.js'),
+      import('../adapters/kek-files/kek-source.js'),
+      import('../http/local-app.js'),
+      import('../logger.js'),
+      import('../adapters/system/clock.js'),
+      import('../adapters/system/random.js'),
+    ]);
+    const announcements = announcementsWhenNeeded(() => openAnnouncements(config, quiet));
+    const administration = composeAdministration(config, {
+      database,
+      announcements,
+      // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
+      keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
+      clock: systemClock,
+      random: systemRandom,
+    });
     // What is no refusal is for a developer: it is all there is of a log.
     const logger = createLogger('error', { write: (line) => process.stderr.write(line) });
     const app = await buildLocalApp({ issuer: config.ISSUER, administration }, logger);
@@ -106,6 +122,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       return await work(callOver((message) => app.inject(message)));
     } finally {
       await app.close();
+      await announcements.close();
     }
   });
 

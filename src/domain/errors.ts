@@ -57,6 +57,7 @@ export const errorCodes = {
   key_state_conflict: 'The state of the signing key does not allow this',
   key_rejected: 'The private key is not one that can sign here',
   key_unusable: 'The signing key cannot be opened',
+  kek_unusable: 'There is no key-encryption key that may be used',
   // The service
   too_many_attempts: 'Too many failed attempts from this address',
   too_many_requests: 'Too many requests from this address',

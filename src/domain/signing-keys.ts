@@ -193,7 +193,8 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   };
 }
 
-const iso = (at: Instant | null): string | null => at && new Date(at).toISOString();
+const time = (at: Instant): string => new Date(at).toISOString();
+const iso = (at: Instant | null): string | null => at && time(at);
 
 /** The form in which the command line and the HTTP API show a key. */
 export const keyJson = (key: KeyInfo) => ({
@@ -201,10 +202,10 @@ export const keyJson = (key: KeyInfo) => ({
   alg: key.alg,
   state: key.state,
   kek: key.kekId,
-  created_at: iso(key.createdAt),
-  published_at: iso(key.publishedAt),
+  created_at: time(key.createdAt),
+  published_at: time(key.publishedAt),
   activated_at: iso(key.activatedAt),
   retiring_at: iso(key.retiringAt),
   retired_at: iso(key.retiredAt),
-  next: key.next && { state: key.next.state, at: iso(key.next.at) },
+  next: key.next && { state: key.next.state, at: time(key.next.at) },
 });

@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorCode, errorCodes, Refusal } from '../domain/errors.js';
 import { StrictJsonError } from '../domain/strict-json.js';
+import { KekProblem } from '../ports/kek-source.js';
 
 interface Mapping {
   status: number;
@@ -61,6 +62,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   key_state_conflict: request(409),
   key_rejected: request(422),
   key_unusable: request(409),
+  kek_unusable: request(409),
   too_many_attempts: later(429),
   too_many_requests: later(429),
   overloaded: later(503),
@@ -136,6 +138,7 @@ const fastifyCodes: Record<string, ErrorCode> = {
 export function toRefusal(error: FastifyError | Error): Refusal | null {
   if (error instanceof Refusal) return error;
   if (error instanceof StrictJsonError) return new Refusal('invalid_request', { detail: `body: ${error.message}` });
+  if (error instanceof KekProblem) return new Refusal('kek_unusable', { detail: error.message, cause: error });
   const { code, validation, validationContext, statusCode } = error as FastifyError;
   if (validation !== undefined)
     return new Refusal('invalid_request', { detail: describe(validation, validationContext) });

@@ -17,6 +17,7 @@ import type { Places } from '../ports/places.js';
 export interface Administration {
   users: UserAdministration;
   clients: ClientAdministration;
+  keys: Omit<SigningKeys, 'tend'>;
 }
 
 export interface Services {

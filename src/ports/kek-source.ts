@@ -5,8 +5,13 @@ export interface Kek {
   key: Uint8Array;
 }
 
+/** Something an operator has to mend; the message says how. */
+export class KekProblem extends Error {
+  override readonly name = 'KekProblem';
+}
+
 export interface KekSource {
-  /** The one that seals. Throws, and says what to do, when there is none that may be used now. */
+  /** The one that seals. Throws KekProblem when there is none that may be used now. */
   newest(): Kek;
   /** Null when the KEK is not there. */
   find(id: string): Kek | null;

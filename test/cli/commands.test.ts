@@ -1,56 +1,15 @@
 /** The commands in the test's own process, on the service's routes: what they print, ask and refuse. */
 import t, { type Test } from 'tap';
-import { callOver } from '../../src/cli/administration.js';
-import type { Context } from '../../src/cli/context.js';
-import { runProgram } from '../../src/cli/program.js';
 import { buildLocalApp } from '../../src/http/local-app.js';
 import { createLogger } from '../../src/logger.js';
-import { noteSecret, noteSecretsOf } from '../support/run-log.js';
+import { commandsOn } from '../support/command-line.js';
 import { PASSWORD, rowsOf, startService } from '../support/service.js';
 
 const service = await startService(t);
 const app = await buildLocalApp(service.services, createLogger('silent'));
 t.teardown(() => app.close());
 
-interface Situation {
-  /** What somebody at the terminal answers, in order; without it nobody is there. */
-  answers?: string[];
-  input?: string;
-}
-
-async function keyturn(args: string[], { answers, input = '' }: Situation = {}) {
-  const said = { stdout: '', stderr: '', asked: [] as string[] };
-  const answer = async (question: string) => {
-    said.asked.push(question);
-    return answers?.shift() ?? '';
-  };
-  const context: Context = {
-    terminal: {
-      print: (text) => {
-        said.stdout += `${text}\n`;
-      },
-      note: (text) => {
-        said.stderr += `${text}\n`;
-      },
-      interactive: answers !== undefined,
-      ask: answer,
-      askSecret: answer,
-      readInput: async () => input,
-    },
-    administration: (work) => work(callOver((message) => app.inject(message))),
-  };
-  noteSecret(input.trim(), ...(answers ?? []));
-  const code = await runProgram(args, context);
-  noteSecret(/^(?:password|client_secret) +(\S+)$/m.exec(said.stdout)?.[1]);
-  return { code, ...said };
-}
-
-async function json(args: string[], situation?: Situation) {
-  const { code, stdout, stderr } = await keyturn([...args, '--json'], situation);
-  if (code !== 0) throw new Error(`${args.join(' ')}: ${code} ${stderr}`);
-  noteSecretsOf(stdout);
-  return JSON.parse(stdout);
-}
+const { keyturn, json } = commandsOn(app);
 
 const eventsOf = (event: string, userId: string) =>
   rowsOf(service.database, 'audit_events', `event = '${event}' AND user_id = '${userId}'`);
@@ -73,7 +32,7 @@ async function allCommands(t: Test, words: string[] = []): Promise<{ words: stri
 
 t.test('the help of each command shows an example, and each but serve prints JSON if asked', async (t) => {
   const commands = await allCommands(t);
-  t.ok(commands.length >= 18, 'commands were found');
+  t.ok(commands.length >= 24, 'commands were found');
   for (const { words, help } of commands) {
     t.match(help, new RegExp(`Example:\n.*keyturn ${words.join(' ')}`));
     if (words[0] !== 'serve') t.match(help, /--json/, words.join(' '));

@@ -64,6 +64,8 @@ t.test('nobody comes in but an administrator with a live session and a token for
   const over = await login('root@example.com', { client_id: 'keyturn-admin' });
   await service.call({ method: 'POST', url: '/v1/logout', headers: { authorization: `Bearer ${over.access_token}` } });
 
+  const kid = (await services.signingKeys.list())[0]?.kid;
+
   const routes = [
     ...(['', `/${id}`] as const).map((path) => ['GET', `/users${path}`] as const),
     ...(['disable', 'enable'] as const).map((verb) => ['POST', `/users/${id}/${verb}`] as const),
@@ -78,6 +80,12 @@ t.test('nobody comes in but an administrator with a live session and a token for
     ['PATCH', '/clients/machine', { name: 'x' }] as const,
     ['POST', '/clients/machine/secret'] as const,
     ['DELETE', '/clients/machine'] as const,
+    ['GET', '/keys'] as const,
+    ['POST', '/keys', { pem: 'never' }] as const,
+    ['POST', '/keys/rotate'] as const,
+    ['POST', '/keys/rewrap'] as const,
+    ['POST', `/keys/${kid}/promote`] as const,
+    ['POST', `/keys/${kid}/revoke`, { compromised: true }] as const,
   ];
   const { paths } = (await get('/openapi.json')).json();
   const declared = Object.entries<object>(paths).filter(([path]) => path.startsWith('/v1/admin/'));

@@ -1,10 +1,14 @@
 /** Requests of administration that would be carried out, and the values that make each be refused. */
+import { generateKeyPairSync } from 'node:crypto';
 import type { Genuine } from './bad-requests.js';
 
 /** What is known of an operation; the rest follows from the document. */
 export type Part = Partial<Pick<Genuine, 'url' | 'members' | 'wrong' | 'headers' | 'wrongForms' | 'wrongHeaders'>>;
 
-export function adminRequests(notEmails: readonly string[]): Record<string, Part[]> {
+export function adminRequests(notEmails: readonly string[], kid: string): Record<string, Part[]> {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const oneKey = `/v1/admin/keys/${kid}`;
   const badList = ['two words', 'a"b', 'n'.repeat(300)].map((entry) => [entry]).concat([['twice', 'twice']]);
   const badClient = {
     name: ['', 'a\0b', 'n'.repeat(201)],
@@ -44,5 +48,18 @@ export function adminRequests(notEmails: readonly string[]): Record<string, Part
       { url: '/v1/admin/clients/default', members: { name: 'Default' }, wrong: badClient },
     ],
     'get /v1/admin/clients/{client_id}': [{ url: '/v1/admin/clients/svc' }],
+    'post /v1/admin/keys': [
+      {
+        members: { pem, alg: 'ES256' },
+        wrong: {
+          pem: ['not PEM', pem.slice(0, 100), publicKey.export({ type: 'spki', format: 'pem' }), 'k'.repeat(8193)],
+          alg: ['HS256', 'none', 'RS256', 'es256'],
+        },
+      },
+    ],
+    'post /v1/admin/keys/{kid}/promote': [{ url: `${oneKey}/promote` }],
+    'post /v1/admin/keys/{kid}/revoke': [
+      { url: `${oneKey}/revoke`, members: { compromised: true }, wrong: { compromised: ['true', 1, null] } },
+    ],
   };
 }

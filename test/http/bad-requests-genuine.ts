@@ -99,6 +99,7 @@ export async function genuineRequests(
   });
   if (secret === null) throw new Error('a confidential client has a secret');
   const admin = await adminTokens(service);
+  const [signing] = await service.services.signingKeys.list();
   const target = await service.register('target@example.com');
   const invented = [
     ...[
@@ -149,7 +150,7 @@ export async function genuineRequests(
         },
       },
     ],
-    ...adminRequests(notEmails),
+    ...adminRequests(notEmails, signing?.kid ?? ''),
     'post /v1/refresh': [{ members: refreshToken, wrong: { refresh_token: invented } }],
     // Without a body it is the bearer token that says which session ends; with one there must be none.
     'post /v1/logout': [

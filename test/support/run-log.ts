@@ -36,6 +36,7 @@ const secretMembers = [
   'refresh_token',
   'access_token',
   'client_secret',
+  'pem',
 ];
 
 /** Notes the secrets in a body, JSON or form, sent or received. */

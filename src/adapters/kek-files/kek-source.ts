@@ -17,17 +17,12 @@ import {
 import { join } from 'node:path';
 import { fromBase64url, toBase64url } from '../../domain/base64url.js';
 import type { Instant } from '../../domain/types.js';
-import type { Kek, KekSource } from '../../ports/kek-source.js';
+import { type Kek, KekProblem, type KekSource } from '../../ports/kek-source.js';
 import type { Random } from '../../ports/random.js';
 
 const KEK_BYTES = 32;
 const SUFFIX = '.kek';
 const ID = /^[A-Za-z0-9._-]{1,64}$/;
-
-/** Something an operator has to mend; the message says how. */
-export class KekProblem extends Error {
-  override readonly name = 'KekProblem';
-}
 
 const quoted = (path: string) => `'${path.replaceAll("'", `'\\''`)}'`;
 
