@@ -6,8 +6,11 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../adapters/postgres/database.js';
 import { type Config, readConfig } from '../config.js';
 import { type ErrorCode, Refusal } from '../domain/errors.js';
+import { instant } from '../domain/types.js';
+import type { Clock } from '../ports/clock.js';
 import { announcementsWhenNeeded, keksWhenNeeded } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
@@ -88,6 +91,16 @@ export const answers = (path: string): Promise<boolean> =>
     });
   });
 
+/**
+ * A command runs on whatever machine its user sits at. The waits of the signing keys go by the clock that the services
+ * agree with: a machine that is an hour ahead must not retire a key an hour early.
+ */
+async function clockOf(database: Database, own: Clock): Promise<Clock> {
+  const { createDatabaseHealth } = await import('../adapters/postgres/health.js');
+  const ahead = (await createDatabaseHealth(database).now()) - own.now();
+  return { ...own, now: () => instant(own.now() + ahead) };
+}
+
 /** In this process, which has the database to itself or shares a PostgreSQL. */
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
@@ -112,7 +125,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       announcements,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
-      clock: systemClock,
+      clock: await clockOf(database, systemClock),
       random: systemRandom,
     });
     // What is no refusal is for a developer: it is all there is of a log.
