@@ -123,7 +123,8 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
 
 /** Nobody else can open the embedded database while this process has it. Without the socket the service does its work. */
 async function serveCommandLine(config: Config, services: Services, log: Logger): Promise<() => Promise<void>> {
-  const local = await buildLocalApp(services, log);
+  // A socket has no address to log.
+  const local = await buildLocalApp(services, log.child({ via: 'socket' }));
   await listenOnSocket(local, config.DATA_DIR).catch((error: Error) =>
     log.warn({ reason: error.message }, 'the command line cannot reach this process: stop it for commands'),
   );
