@@ -201,7 +201,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     },
 
     async fetch(input, init) {
-      const { signal } = init ?? (input instanceof Request ? input : { signal: null });
+      const signal = init?.signal ?? (input instanceof Request ? input.signal : null);
       const token = await unlessAborted(getAccessToken(), signal);
       const send = (bearer: string | null) => {
         const request = input instanceof Request ? input.clone() : input;

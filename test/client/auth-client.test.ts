@@ -111,18 +111,23 @@ t.test('a client', async (t) => {
   });
 
   await t.test('keeps nobody waiting who has given up', async (t) => {
-    const one = await loggedIn();
-    await one.restart(EXPIRED);
-    const { fault, arrived, release } = held();
-    one.net.faults.push(fault);
-    const controller = new AbortController();
-    const asked = one.auth.fetch(me, { signal: controller.signal });
-    await arrived;
-    controller.abort(new Error('never mind'));
-    await t.rejects(asked, { message: 'never mind' });
-    release();
-    t.equal((await one.auth.fetch(me)).status, 200, 'the renewal went on');
-    t.equal(one.net.sent.length, 1);
+    for (const isRequest of [false, true]) {
+      const one = await loggedIn();
+      await one.restart(EXPIRED);
+      const { fault, arrived, release } = held();
+      one.net.faults.push(fault);
+      const controller = new AbortController();
+      const { signal } = controller;
+      const asked = isRequest
+        ? one.auth.fetch(new Request(me, { signal }), { headers: {} })
+        : one.auth.fetch(me, { signal });
+      await arrived;
+      controller.abort(new Error('never mind'));
+      await t.rejects(asked, { message: 'never mind' });
+      release();
+      t.equal((await one.auth.fetch(me)).status, 200, 'the renewal went on');
+      t.equal(one.net.sent.length, 1);
+    }
   });
 
   await t.test('ends at the service the session that a login replaces', async (t) => {
