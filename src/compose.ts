@@ -3,16 +3,20 @@ import { createPasswordHasher } from './adapters/argon2/password-hasher.js';
 import { isCommonPassword } from './adapters/common-passwords/common-passwords.js';
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
 import { createInProcessLimiter } from './adapters/in-process/attempt-limiter.js';
+import { createInProcessProjection } from './adapters/in-process/revocation-projection.js';
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createDatabaseHealth } from './adapters/postgres/health.js';
+import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
-import { connectAnnouncements } from './adapters/redis/announcements.js';
+import { createRedisAnnouncements } from './adapters/redis/announcements.js';
+import { connectRedis } from './adapters/redis/connection.js';
+import { createRedisProjection } from './adapters/redis/revocation-projection.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
@@ -28,6 +32,7 @@ import { createKeyVault } from './domain/key-vault.js';
 import { createGuard } from './domain/limits.js';
 import { createReadiness } from './domain/readiness.js';
 import { createRefresh } from './domain/refresh.js';
+import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
@@ -40,6 +45,7 @@ import type { Metrics } from './ports/metrics.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
 import type { Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
+import type { RevocationProjection } from './ports/revocation-projection.js';
 
 /** Seconds: failures are counted by the minute. */
 const FAILURE_WINDOW_S = 60;
@@ -49,10 +55,16 @@ export interface Log {
   warn(fields: object, message: string): void;
 }
 
+/** How nodes hear of each other. */
+export interface Messaging {
+  announcements: Announcements;
+  projection: RevocationProjection;
+  close(): Promise<void>;
+}
+
 /** What the service stands on; tests put their own in its place. */
-export interface Foundation {
+export interface Foundation extends Omit<Messaging, 'close'> {
   database: Database;
-  announcements: Announcements & { close?(): Promise<void> };
   keks: KekSource;
   places: Places;
   metrics: Metrics;
@@ -74,9 +86,20 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   });
 }
 
-export function openAnnouncements({ REDIS_URL }: Config, log: Log): Foundation['announcements'] {
-  if (REDIS_URL === null) return createInProcessAnnouncements();
-  return connectAnnouncements(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
+export function openMessaging({ REDIS_URL }: Config, log: Log): Messaging {
+  if (REDIS_URL === null) {
+    return {
+      announcements: createInProcessAnnouncements(),
+      projection: createInProcessProjection(systemClock),
+      async close() {},
+    };
+  }
+  const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
+  return {
+    announcements: createRedisAnnouncements(redis),
+    projection: createRedisProjection(redis, systemClock, systemRandom),
+    close: redis.close,
+  };
 }
 
 /** Loaded here: the commands have no use for it. */
@@ -111,7 +134,17 @@ const createHasher = (config: Config): PasswordHasher =>
   });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'metrics'>;
+export type Ground = Omit<Foundation, 'places'>;
+
+const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
+  createRevocations({
+    store: createRevocationStore(database),
+    projection,
+    metrics,
+    clock,
+    failOpen: config.REVOCATION_FAIL_MODE === 'open',
+    within,
+  });
 
 function composeKeys(config: Config, { database, announcements, keks, clock, random }: Ground) {
   const store = createSigningKeyStore(database);
@@ -130,6 +163,7 @@ export function composeAdministration(
   ground: Ground,
   hasher = createHasher(config),
   signingKeys = composeKeys(config, ground).signingKeys,
+  revocations = composeRevocations(config, ground),
 ): Administration {
   const { database, clock, random } = ground;
   return {
@@ -137,12 +171,13 @@ export function composeAdministration(
       users: createUserStore(database),
       sessions: createSessionStore(database),
       hasher,
+      revocations,
       isCommonPassword,
       clock,
       random,
       ids: createIds(clock, random),
     }),
-    clients: createClientAdministration(createClientStore(database), clock, random),
+    clients: createClientAdministration(createClientStore(database), revocations, clock, random),
     keys: signingKeys,
   };
 }
@@ -157,6 +192,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
   );
   const { keys, signingKeys } = composeKeys(config, foundation);
+  const revocations = composeRevocations(config, foundation);
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
@@ -172,14 +208,16 @@ export function compose(config: Config, foundation: Foundation): Services {
       isCommonPassword,
       tokens,
       guard,
+      revocations,
       clock,
       random,
       ids,
     }),
-    sessions: createSessions(sessionStore, verify, clock),
+    sessions: createSessions({ store: sessionStore, verify, revocations, clock }),
     refresh: createRefresh({
       sessions: sessionStore,
       audit,
+      revocations,
       metrics,
       tokens,
       clock,
@@ -190,7 +228,8 @@ export function compose(config: Config, foundation: Foundation): Services {
       },
     }),
     clients,
-    administration: composeAdministration(config, foundation, hasher, signingKeys),
+    administration: composeAdministration(config, foundation, hasher, signingKeys, revocations),
+    revocations,
     issueToClient: createIssueToClient(accessTokens, ids, clock),
     guard,
     keys,

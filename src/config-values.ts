@@ -3,6 +3,7 @@
  * a string that says what is expected. That string never holds the text, which may be a secret.
  */
 import ipaddr from 'ipaddr.js';
+import { parseRedisUrl } from './adapters/redis/url.js';
 
 const expected = (what: string): never => {
   throw what;
@@ -46,6 +47,13 @@ export const urlWith =
     const url = URL.canParse(value) ? new URL(value) : null;
     return url && protocols.includes(url.protocol) ? value : expected(what);
   };
+
+export const redisUrl = (value: string): string =>
+  parseRedisUrl(value) === null
+    ? expected(
+        'redis://host:port/db, redis+sentinel://host:port,…/master or redis+cluster://host:port,… (rediss for TLS)',
+      )
+    : value;
 
 /** `options` would take the place of those that every connection of the service has. */
 export const postgresUrl = (value: string): string => {

@@ -15,8 +15,8 @@ import {
   oneOf,
   origin,
   postgresUrl,
+  redisUrl,
   text,
-  urlWith,
 } from './config-values.js';
 import { type SigningAlg, signingAlgs } from './domain/types.js';
 
@@ -71,7 +71,7 @@ export const variables = {
   REDIS_URL: variable({
     meaning: 'Redis; unset: in the process. Required in production with a DATABASE_URL, unless SINGLE_PROCESS',
     default: null,
-    parse: urlWith('a redis:// or rediss:// URL', 'redis:', 'rediss:'),
+    parse: redisUrl,
     secret: true,
   }),
   SINGLE_PROCESS: variable({
@@ -120,7 +120,6 @@ export const variables = {
     meaning: '`open` lets tokens through when their revocation is unknown',
     default: 'closed',
     parse: oneOf('closed', 'open'),
-    later: true,
   }),
   LOG_LEVEL: variable({
     meaning: 'Least level that is logged',

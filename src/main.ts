@@ -7,7 +7,7 @@ import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { welcome } from './cli/welcome.js';
-import { compose, openAnnouncements, openDatabase, openKeks, openPlaces } from './compose.js';
+import { compose, openDatabase, openKeks, openMessaging, openPlaces } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
@@ -19,6 +19,7 @@ import { buildMetricsApp } from './http/metrics-app.js';
 import type { Services } from './http/services.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
+import { startRevocations } from './jobs/revocations.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
@@ -68,8 +69,8 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const places = await openPlaces(config);
   const keks = openKeks(config, log);
   const database = await openDatabase(config, log);
-  const announcements = openAnnouncements(config, log);
-  const closing: (() => Promise<void> | void)[] = [() => announcements.close?.(), () => database.close()];
+  const { announcements, projection, close: closeMessaging } = openMessaging(config, log);
+  const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close()];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();
   };
@@ -79,6 +80,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     const services = compose(config, {
       database,
       announcements,
+      projection,
       keks,
       places,
       metrics,
@@ -94,6 +96,10 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     await tend().catch(failed);
     announcements.listen('signing-keys', () => void follow().catch(failed));
     closing.unshift(every(POLL_S, tend, failed));
+
+    // Who cannot know yet what is revoked says so with each token, and serves all else.
+    await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
+    closing.unshift(startRevocations(services.revocations, log));
 
     const app = await buildApp(services, {
       logger: log,

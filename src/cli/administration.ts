@@ -11,7 +11,8 @@ import { type Config, readConfig } from '../config.js';
 import { type ErrorCode, Refusal } from '../domain/errors.js';
 import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
-import { announcementsWhenNeeded, keksWhenNeeded } from './when-needed.js';
+import { countNothing } from '../ports/metrics.js';
+import { keksWhenNeeded, messagingWhenNeeded } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
@@ -105,7 +106,7 @@ async function clockOf(database: Database, own: Clock): Promise<Clock> {
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
-      { composeAdministration, openAnnouncements },
+      { composeAdministration, openMessaging },
       { readKeks },
       { buildLocalApp },
       { createLogger },
@@ -119,10 +120,12 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       import('../adapters/system/clock.js'),
       import('../adapters/system/random.js'),
     ]);
-    const announcements = announcementsWhenNeeded(() => openAnnouncements(config, quiet));
+    const { announcements, projection, close } = messagingWhenNeeded(() => openMessaging(config, quiet));
     const administration = composeAdministration(config, {
       database,
       announcements,
+      projection,
+      metrics: countNothing,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
       clock: await clockOf(database, systemClock),
@@ -135,7 +138,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       return await work(callOver((message) => app.inject(message)));
     } finally {
       await app.close();
-      await announcements.close();
+      await close();
     }
   });
 

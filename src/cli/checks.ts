@@ -71,15 +71,15 @@ async function checkRedis(config: Config): Promise<Check> {
     if (config.DATABASE_URL === null || config.SINGLE_PROCESS) return ok('redis', 'none: this is the only process');
     return warn('redis', 'none', 'set REDIS_URL, unless only one process runs: then SINGLE_PROCESS=true');
   }
-  const { openAnnouncements } = await import('../compose.js');
-  const announcements = openAnnouncements(config, quiet);
+  const { openMessaging } = await import('../compose.js');
+  const { announcements, close } = openMessaging(config, quiet);
   try {
     await within(PROBE_TIMEOUT_MS, announcements.ping());
     return ok('redis', 'answers');
   } catch {
     return fail('redis', 'does not answer', 'check REDIS_URL, and that Redis runs');
   } finally {
-    await announcements.close?.();
+    await close();
   }
 }
 

@@ -75,6 +75,7 @@ export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTo
 export interface AccessToken {
   sub: string;
   aud: readonly string[];
+  iat: number;
   exp: number;
   jti: string;
   sid: string | null;
@@ -168,5 +169,5 @@ function checkClaims(claims: Record<string, unknown>, issuer: string, expected: 
   if (now >= (exp as number) + CLOCK_TOLERANCE_S) throw new Refusal('token_expired');
   const from = Math.max(iat as number, (nbf as number | undefined) ?? 0);
   if (now < from - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
-  return { sub, aud, exp: exp as number, jti, sid, clientId, scope };
+  return { sub, aud, iat: iat as number, exp: exp as number, jti, sid, clientId, scope };
 }

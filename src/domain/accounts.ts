@@ -14,6 +14,7 @@ import type { Guard } from './limits.js';
 import { acceptPassword, isTooLong, normalizePassword } from './passwords.js';
 import { hasRoles } from './refresh.js';
 import { FAMILY_KEY_BYTES, SALT_BYTES, SECRET_BYTES, sha256 } from './refresh-token.js';
+import type { Revocations } from './revocations.js';
 import type { IssuedTokens, SessionTokens } from './session-tokens.js';
 import type { Authenticated } from './sessions.js';
 import {
@@ -59,6 +60,7 @@ export interface AccountsParts {
   isCommonPassword: (lowerCase: string) => boolean;
   tokens: SessionTokens;
   guard: Guard;
+  revocations: Pick<Revocations, 'enforce'>;
   clock: Clock;
   random: Random;
   ids: Ids;
@@ -80,7 +82,8 @@ export const makeUser = (
 });
 
 export function createAccounts(parts: AccountsParts): Accounts {
-  const { users, sessions, clients, audit, hasher, isCommonPassword, tokens, guard, clock, random, ids } = parts;
+  const { users, sessions, clients, audit, hasher, isCommonPassword, tokens, guard, revocations, clock, random, ids } =
+    parts;
 
   async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
     const email = parseEmail(typed);
@@ -205,6 +208,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     });
     // Somebody else changed it first, and the current password given is no longer the current one.
     if (!changed) throw new Refusal('wrong_password');
+    await revocations.enforce();
   }
 
   return { register, login, changePassword, find: (id) => users.find(id) };

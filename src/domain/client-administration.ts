@@ -7,6 +7,7 @@ import { auditEvent } from './audit.js';
 import { type ClientSettings, isSeeded, makeClient, type NewClient, newClientSecret } from './clients.js';
 import { Refusal } from './errors.js';
 import { sha256 } from './refresh-token.js';
+import type { Revocations } from './revocations.js';
 import type { AuditEvent, By, Client, Page } from './types.js';
 
 /** All but `list` and `create` throw `not_found`. */
@@ -43,7 +44,12 @@ function refuseOddities({ type, grants, idleTtl, absoluteTtl, corsOrigins }: Cli
 
 const noSuchClient = () => new Refusal('not_found', { detail: 'There is no such client' });
 
-export function createClientAdministration(store: ClientStore, clock: Clock, random: Random): ClientAdministration {
+export function createClientAdministration(
+  store: ClientStore,
+  revocations: Pick<Revocations, 'enforce'>,
+  clock: Clock,
+  random: Random,
+): ClientAdministration {
   async function find(clientId: string): Promise<Client> {
     const client = await store.find(clientId);
     if (client === null) throw noSuchClient();
@@ -93,6 +99,7 @@ export function createClientAdministration(store: ClientStore, clock: Clock, ran
       const client = await find(clientId);
       if (isSeeded(clientId)) throw new Refusal('client_required');
       if ((await store.delete(clientId, event('client.deleted', clientId, by))) === null) throw noSuchClient();
+      await revocations.enforce();
       return client;
     },
   };

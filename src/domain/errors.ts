@@ -52,6 +52,11 @@ export const errorCodes = {
   invalid_issuer: 'The access token is of another issuer',
   invalid_audience: 'The access token is for another audience',
   token_revoked: 'The access token has been revoked',
+  revocation_unknown: 'It cannot be told at the moment whether the access token has been revoked',
+  insufficient_scope: 'The access token does not have the scope that this needs',
+  // Revocation
+  revocation_pending: 'It is stored, and not yet known everywhere; it will be by itself',
+  invalid_cursor: 'The cursor is not one that this service gave',
   // Signing keys
   key_not_found: 'There is no such signing key',
   key_state_conflict: 'The state of the signing key does not allow this',

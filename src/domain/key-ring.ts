@@ -8,6 +8,7 @@ import type { Clock } from '../ports/clock.js';
 import type { SigningKeyRow, SigningKeyStore } from '../ports/signing-key-store.js';
 import type { SigningKeyHandle } from '../ports/token-signer.js';
 import { auditEvent, byService } from './audit.js';
+import { coalesced } from './coalesced.js';
 import { Refusal } from './errors.js';
 import { first } from './key-cycle.js';
 import type { KeyProblem, KeyVault } from './key-vault.js';
@@ -75,27 +76,10 @@ interface Opened {
 export function createKeyRing(parts: KeyRingParts): KeyRing {
   const { store, vault, announcements, clock, alg } = parts;
   let view: View | null = null;
-  let running: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let opened = new Map<string, Opened>();
 
-  /** Sees what was there when it was called: a read that had begun by then may have missed it, so one more follows. */
-  function load(): Promise<void> {
-    if (running === null) {
-      running = read().finally(() => {
-        running = null;
-      });
-      return running;
-    }
-    next ??= running
-      .catch(() => {})
-      .then(() => {
-        next = null;
-        return load();
-      });
-    return next;
-  }
+  const load = coalesced(read);
 
   async function read(): Promise<void> {
     const readAt = clock.monotonic();

@@ -22,8 +22,9 @@ import {
   SALT_BYTES,
   sha256,
 } from './refresh-token.js';
+import type { Revocations } from './revocations.js';
 import type { IssuedTokens, SessionTokens } from './session-tokens.js';
-import type { Caller, Instant, Session, SessionWithOwner } from './types.js';
+import type { AuditEvent, Caller, Instant, Session, SessionWithOwner } from './types.js';
 
 export interface RefreshSettings {
   /** Seconds for which a retry with its key is answered; Infinity for as long as the session lives. */
@@ -132,6 +133,7 @@ export interface RefreshResult extends IssuedTokens {
 export interface RefreshParts {
   sessions: Pick<SessionStore, 'find' | 'rotate' | 'end'>;
   audit: AuditLog;
+  revocations: Pick<Revocations, 'enforce'>;
   metrics: Metrics;
   tokens: SessionTokens;
   clock: Clock;
@@ -146,7 +148,7 @@ const MAX_ATTEMPTS = 3;
 
 /** Another state machine than `decide` is only for tests that break one of its rules. */
 export function createRefresh(
-  { sessions, audit, metrics, tokens, clock, random, settings }: RefreshParts,
+  { sessions, audit, revocations, metrics, tokens, clock, random, settings }: RefreshParts,
   stateMachine = decide,
 ): Refresh {
   return counted(refresh, metrics);
@@ -199,6 +201,12 @@ export function createRefresh(
     return { outcome, ...(await tokens.issue(found, secret, at)) };
   }
 
+  async function ended({ id, userId }: Session, event: AuditEvent): Promise<void> {
+    await sessions.end(id, userId, 'refresh_token_reused', event);
+    // What the presenter is told is true already; access tokens of the session follow as soon as that is possible.
+    await revocations.enforce().catch(() => {});
+  }
+
   /** What has to be stored is stored before the refusal is sent: revocation outlives the error. */
   async function refused(
     decision: Extract<Decision, { do: 'refuse' }>,
@@ -216,7 +224,7 @@ export function createRefresh(
         details: historyOf(found.session, presented, at),
       });
       if (decision.effect === 'audit') await audit.append(event);
-      else await sessions.end(found.session.id, found.session.userId, 'refresh_token_reused', event);
+      else await ended(found.session, event);
     }
     const subject = found && { sub: found.session.userId, sid: found.session.id, clientId: found.session.clientId };
     // After a restore all clients behind one address present genuine tokens that are refused: no reason to block it.

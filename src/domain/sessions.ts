@@ -8,6 +8,7 @@ import { ADMIN_AUDIENCE, ADMIN_ROLE } from './clients.js';
 import { Refusal } from './errors.js';
 import { hasRoles } from './refresh.js';
 import { isGenuine, isSecretOf, parseRefreshToken } from './refresh-token.js';
+import type { Revocations } from './revocations.js';
 import type {
   AuditEvent,
   Caller,
@@ -26,6 +27,8 @@ export interface Authenticated {
   sessionId: SessionId;
   clientId: string;
   token: AccessToken;
+  /** 'unknown': let through, as it is configured. */
+  revocation: 'good' | 'unknown';
 }
 
 /** More devices than a person has; older sessions still count and end, but are not listed. */
@@ -55,7 +58,14 @@ export interface Sessions {
   logoutByRefreshToken(refreshToken: string, caller: Caller): Promise<void>;
 }
 
-export function createSessions(store: SessionStore, verify: VerifyAccessToken, clock: Clock): Sessions {
+export interface SessionsParts {
+  store: SessionStore;
+  verify: VerifyAccessToken;
+  revocations: Pick<Revocations, 'check' | 'enforce'>;
+  clock: Clock;
+}
+
+export function createSessions({ store, verify, revocations, clock }: SessionsParts): Sessions {
   const endedBy = (userId: UserId, event: AuditEvent['event'], caller: Caller, sessionId?: SessionId): AuditEvent =>
     auditEvent(event, 'success', clock.now(), caller, {
       actor: `user:${userId}`,
@@ -63,11 +73,15 @@ export function createSessions(store: SessionStore, verify: VerifyAccessToken, c
       ...(sessionId === undefined ? {} : { sessionId }),
     });
 
-  const end = (userId: UserId, id: SessionId, reason: RevokeReason, caller: Caller): Promise<boolean> =>
-    store.end(id, userId, reason, endedBy(userId, 'session.ended', caller, id));
+  async function end(userId: UserId, id: SessionId, reason: RevokeReason, caller: Caller): Promise<boolean> {
+    const ended = await store.end(id, userId, reason, endedBy(userId, 'session.ended', caller, id));
+    await revocations.enforce();
+    return ended;
+  }
 
   async function authenticate(bearer: string, audience: string | null, roles: readonly string[]) {
     const token = await verify(bearer, { audience });
+    const revocation = await revocations.check(token, subjectOf(token));
     if (token.sid === null) throw new Refusal('session_required');
     if (!isUuid(token.sid)) throw new Refusal('token_malformed');
     const found = await store.find(token.sid as SessionId);
@@ -78,7 +92,7 @@ export function createSessions(store: SessionStore, verify: VerifyAccessToken, c
     // The user's roles of now: the token tells of those of a quarter of an hour ago.
     if (!hasRoles({ roles: found.roles, requiredRoles: roles })) throw new Refusal('role_required', { subject });
     const { session } = found;
-    return { userId: session.userId, sessionId: session.id, clientId: session.clientId, token };
+    return { userId: session.userId, sessionId: session.id, clientId: session.clientId, token, revocation };
   }
 
   return {
@@ -92,6 +106,7 @@ export function createSessions(store: SessionStore, verify: VerifyAccessToken, c
     async endAll(who, includeCurrent, caller) {
       const audit = endedBy(who.userId, 'sessions.ended', caller, who.sessionId);
       await store.endAll(who.userId, includeCurrent ? null : who.sessionId, 'ended_by_user', audit);
+      await revocations.enforce();
     },
     async logout(who, caller) {
       await end(who.userId, who.sessionId, 'logout', caller);

@@ -12,6 +12,7 @@ import { type Email, parseEmail } from './email.js';
 import { Refusal } from './errors.js';
 import type { Ids } from './ids.js';
 import { acceptPassword } from './passwords.js';
+import type { Revocations } from './revocations.js';
 import type { AuditEvent, By, Page, User, UserId } from './types.js';
 
 const GENERATED_PASSWORD_BYTES = 18;
@@ -50,6 +51,7 @@ export interface UserAdministrationParts {
   users: UserStore;
   sessions: SessionStore;
   hasher: PasswordHasher;
+  revocations: Pick<Revocations, 'enforce'>;
   isCommonPassword: (lowerCase: string) => boolean;
   clock: Clock;
   random: Random;
@@ -59,7 +61,7 @@ export interface UserAdministrationParts {
 const noSuchUser = () => new Refusal('not_found', { detail: 'There is no such user' });
 
 export function createUserAdministration(parts: UserAdministrationParts): UserAdministration {
-  const { users, sessions, hasher, isCommonPassword, clock, random, ids } = parts;
+  const { users, sessions, hasher, revocations, isCommonPassword, clock, random, ids } = parts;
 
   async function find(id: UserId): Promise<User> {
     const user = await users.find(id);
@@ -103,6 +105,7 @@ export function createUserAdministration(parts: UserAdministrationParts): UserAd
     async disable(id, by) {
       refuseOwn(id, by);
       await users.disable(id, event('user.disabled', id, by));
+      await revocations.enforce();
       return find(id);
     },
     async enable(id, by) {
@@ -122,16 +125,20 @@ export function createUserAdministration(parts: UserAdministrationParts): UserAd
       const { generated, passwordHash } = await hashOf(password, parseEmail(email));
       const ended = await users.setPassword(id, passwordHash, event('password.set', id, by));
       if (ended === null) throw noSuchUser();
+      await revocations.enforce();
       return { ended, generated };
     },
     async endSessions(id, by) {
       await find(id);
-      return sessions.endAll(id, null, 'ended_by_admin', event('sessions.ended', id, by));
+      const ended = await sessions.endAll(id, null, 'ended_by_admin', event('sessions.ended', id, by));
+      await revocations.enforce();
+      return ended;
     },
     async delete(id, by) {
       refuseOwn(id, by);
       const user = await find(id);
       if ((await users.delete(id, event('user.deleted', id, by))) === null) throw noSuchUser();
+      await revocations.enforce();
       return user;
     },
   };

@@ -68,7 +68,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
     frameworkErrors: (error, request, reply) => {
-      request.outcome = { code: null, subject: {} };
+      request.outcome = { code: null, subject: {}, unchecked: false };
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
       sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
       // No hook runs for these.

@@ -36,6 +36,7 @@ async function checked(request: FastifyRequest, check: Check): Promise<Authentic
   if (bearer === null) throw new Refusal('token_missing');
   const who = await check(bearer);
   request.outcome.subject = subjectOf(who.token);
+  request.outcome.unchecked = who.revocation === 'unknown';
   return who;
 }
 

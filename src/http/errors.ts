@@ -14,6 +14,7 @@ interface Mapping {
 const request = (status: number): Mapping => ({ status, oauth: 'invalid_request' });
 const grant = (status: number): Mapping => ({ status, oauth: 'invalid_grant', oauthStatus: 400 });
 const bearer: Mapping = { status: 401, oauth: 'invalid_request' };
+const scope: Mapping = { status: 403, oauth: 'insufficient_scope' };
 const later = (status: number): Mapping => ({ status, oauth: 'temporarily_unavailable' });
 
 export const mappings: Record<ErrorCode, Mapping> = {
@@ -58,6 +59,10 @@ export const mappings: Record<ErrorCode, Mapping> = {
   invalid_issuer: bearer,
   invalid_audience: bearer,
   token_revoked: bearer,
+  revocation_unknown: later(503),
+  insufficient_scope: scope,
+  revocation_pending: later(503),
+  invalid_cursor: request(400),
   key_not_found: request(404),
   key_state_conflict: request(409),
   key_rejected: request(422),
@@ -106,6 +111,8 @@ export function answerTo(refusal: Refusal, path: string, requestId: string, erro
   // A refusal of a document that may be cached is no such document; 404 and 405 are cacheable by themselves (RFC 9110 §15.1).
   const headers: Record<string, string> = { 'cache-control': 'no-store' };
   if (status === 401) headers['www-authenticate'] = challenge(code);
+  // RFC 6750 §3.1.
+  if (code === 'insufficient_scope') headers['www-authenticate'] = `Bearer ${REALM}, error="insufficient_scope"`;
   if (status === 429 || status === 503) headers['retry-after'] = String(refusal.retryAfter ?? DEFAULT_RETRY_AFTER_S);
   if (oauth) {
     headers['content-type'] = 'application/json; charset=utf-8';

@@ -4,6 +4,7 @@
  */
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import type { By } from '../domain/types.js';
+import { countNothing } from '../ports/metrics.js';
 import { adminRoutes } from './admin/routes.js';
 import { createApp, refuseUnknown } from './base-app.js';
 import { acceptJson } from './bodies.js';
@@ -28,7 +29,7 @@ async function operatorOf(request: FastifyRequest): Promise<By> {
 export type LocalServices = Pick<Services, 'issuer' | 'administration'> & Partial<Pick<Services, 'readiness'>>;
 
 /** Counts nothing and needs no places: what is measured is the public port. */
-const unmeasured = { places: { placeOf: () => null }, metrics: { refreshed() {}, answered() {} } };
+const unmeasured = { places: { placeOf: () => null }, metrics: countNothing };
 
 export async function buildLocalApp(services: LocalServices, logger: FastifyBaseLogger): Promise<App> {
   const { issuer, administration, readiness } = services;

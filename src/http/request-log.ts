@@ -9,6 +9,8 @@ export interface Outcome {
   /** The code of a refusal, or what a refresh came to. */
   code: ErrorCode | string | null;
   subject: Subject;
+  /** A token was let through though it is not known whether it is revoked. */
+  unchecked: boolean;
 }
 
 declare module 'fastify' {
@@ -49,13 +51,13 @@ const safePath = (url: string): string =>
 export function registerOutcome(app: FastifyInstance): void {
   app.decorateRequest('outcome');
   app.addHook('onRequest', async (request) => {
-    request.outcome = { code: null, subject: {} };
+    request.outcome = { code: null, subject: {}, unchecked: false };
   });
 }
 
 /** `hasHungUp`: the client did not wait for the answer. */
 export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHungUp: boolean): void {
-  const { code, subject } = request.outcome;
+  const { code, subject, unchecked } = request.outcome;
   request.log.info(
     {
       method: request.method,
@@ -67,6 +69,7 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHung
       sid: subject.sid,
       jti: subject.jti,
       client_id: subject.clientId,
+      ...(unchecked ? { revocation: 'unknown' } : {}),
       ...(hasHungUp ? { hung_up: true } : {}),
       ms: Math.round(reply.elapsedTime * 10) / 10,
     },

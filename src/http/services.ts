@@ -7,6 +7,7 @@ import type { KeyRing } from '../domain/key-ring.js';
 import type { Guard } from '../domain/limits.js';
 import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
+import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 import type { UserAdministration } from '../domain/user-administration.js';
@@ -24,6 +25,7 @@ export interface Services {
   issuer: string;
   accounts: Accounts;
   sessions: Sessions;
+  revocations: Revocations;
   refresh: Refresh;
   clients: Clients;
   issueToClient: IssueToClient;

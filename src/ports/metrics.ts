@@ -14,4 +14,9 @@ export interface Metrics {
   /** Once for every refresh, whatever became of it. */
   refreshed(outcome: CountedOutcome): void;
   answered(request: AnsweredRequest): void;
+  /** A token of which it could not be told whether it is revoked. */
+  revocationUnknown(outcome: 'refused' | 'let_through'): void;
 }
+
+/** Where nobody asks for the counts. */
+export const countNothing: Metrics = { refreshed() {}, answered() {}, revocationUnknown() {} };

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import t, { type Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
-import { connectAnnouncements, type RedisAnnouncements } from '../../src/adapters/redis/announcements.js';
+import { createRedisAnnouncements } from '../../src/adapters/redis/announcements.js';
+import { connectRedis } from '../../src/adapters/redis/connection.js';
 import type { Announcements } from '../../src/ports/announcements.js';
 import { withoutRedis } from '../support/databases.js';
 import { freePort } from '../support/servers.js';
@@ -73,10 +74,10 @@ t.test('in one process', async (t) => {
 t.test('over Redis', { skip: withoutRedis }, async (t) => {
   const url = process.env.TEST_REDIS_URL ?? '';
   const problems: string[] = [];
-  const connect = (t: Test): RedisAnnouncements => {
-    const announcements = connectAnnouncements(url, (problem) => problems.push(problem));
-    t.teardown(() => announcements.close());
-    return announcements;
+  const connect = (t: Test): Announcements => {
+    const redis = connectRedis(url, (problem) => problems.push(problem));
+    t.teardown(() => redis.close());
+    return createRedisAnnouncements(redis);
   };
   announcementsContract(t, (t) => [connect(t), connect(t)]);
 
@@ -111,8 +112,9 @@ t.test('over Redis', { skip: withoutRedis }, async (t) => {
 
 t.test('where there is no Redis a node says so soon, again and again', async (t) => {
   const problems: string[] = [];
-  const announcements = connectAnnouncements(`redis://:secret@127.0.0.1:${await freePort()}`, (p) => problems.push(p));
-  t.teardown(() => announcements.close());
+  const redis = connectRedis(`redis://:secret@127.0.0.1:${await freePort()}`, (problem) => problems.push(problem));
+  const announcements = createRedisAnnouncements(redis);
+  t.teardown(() => redis.close());
   announcements.listen(TOPIC, () => {});
   await t.rejects(announcements.ping());
   await t.rejects(announcements.announce(TOPIC));

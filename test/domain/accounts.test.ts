@@ -90,6 +90,7 @@ async function setUp(t: Test) {
       }),
     },
     guard: { secret: (_caller, attempt) => attempt(), token: (_caller, attempt) => attempt() },
+    revocations: { enforce: async () => {} },
     clock,
     random: systemRandom,
     ids: createIds(clock, systemRandom),
@@ -103,7 +104,17 @@ async function setUp(t: Test) {
     userId: user.id,
     sessionId: response.session_id,
     clientId: 'default',
-    token: { sub: user.id, aud: ['api'], exp: 0, jti: '', sid: response.session_id, clientId: 'default', scope: '' },
+    token: {
+      sub: user.id,
+      aud: ['api'],
+      iat: 0,
+      exp: 0,
+      jti: '',
+      sid: response.session_id,
+      clientId: 'default',
+      scope: '',
+    },
+    revocation: 'good',
   };
   fake.work.length = 0;
   clock.advance(1);

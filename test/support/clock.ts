@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { instant } from '../../src/domain/types.js';
 import type { Clock } from '../../src/ports/clock.js';
 
@@ -14,6 +15,8 @@ export function fakeClock(start = Date.UTC(2026, 2, 1, 12, 0, 0, 250)): FakeCloc
   return {
     now: () => instant(now),
     monotonic: () => elapsed,
+    // Whoever waits is not kept: the test moves the time.
+    pause: async () => void (await setImmediate()),
     advance(seconds) {
       now += seconds * 1000;
       elapsed += seconds * 1000;

@@ -2,6 +2,7 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
+import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createMetrics, type PrometheusMetrics } from '../../src/adapters/prometheus/metrics.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
@@ -91,6 +92,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const services = compose(config, {
     database,
     announcements: createInProcessAnnouncements(),
+    projection: createInProcessProjection(options.clock ?? clock),
     keks: options.keks ?? testKeks(),
     places: options.places ?? { placeOf: () => null },
     metrics,
@@ -99,6 +101,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   });
   await services.clients.seed();
   await services.keys.load();
+  await services.revocations.follow();
   const app = await buildApp(services, {
     logger,
     trustProxy: config.TRUST_PROXY,
@@ -113,6 +116,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     noteSecret(key, String(authorization ?? '').replace(/^\S+ +/, ''));
     // What the poll does in a running service: however far the clock was moved, the view of the keys is fresh.
     await services.keys.load();
+    await services.revocations.follow();
     const response = await app.inject(request);
     noteSecretsOf(response.body);
     return response;

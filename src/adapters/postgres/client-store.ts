@@ -5,6 +5,7 @@ import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { Client as Row } from './generated/client.js';
+import { ownerRevocation } from './revocation-store.js';
 import { deleteSessionsOf } from './session-store.js';
 
 /** In the order of the statement's parameters, from $2 on; one that is not named stays as it is. */
@@ -46,6 +47,7 @@ const setSecret: Statement = {
 const lock: Statement = { name: 'client_lock', text: 'SELECT client_id FROM clients WHERE client_id = $1 FOR UPDATE' };
 const remove: Statement = { name: 'client_delete', text: 'DELETE FROM clients WHERE client_id = $1' };
 const removeSessions = deleteSessionsOf('client_id');
+const revoke = ownerRevocation('client');
 
 const toDomain = (row: Row): Client => ({
   ...row,
@@ -101,6 +103,8 @@ export const createClientStore = (database: Database): ClientStore => ({
     return database.transaction(async (sql) => {
       if ((await sql.query(lock, [clientId])).length === 0) return null;
       const [row] = await sql.query<{ ended: number }>(removeSessions, [clientId]);
+      // Before the row goes: it says how long tokens can still be out.
+      await sql.query(revoke, [clientId, new Date(event.at)]);
       await sql.query(remove, [clientId]);
       const ended = row?.ended ?? 0;
       await appendAudit(sql, { ...event, details: { ended } });

@@ -12,9 +12,11 @@ import {
 import type { SessionStore } from '../../ports/session-store.js';
 import { appendAudit, auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
+import { endedByRule, sessionRevocations } from './revocation-store.js';
 
 const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
-  s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.revoked_at, s.revoke_reason, s.created_at,
+  s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.created_at,
+  coalesce(s.revoked_at, ${endedByRule}) AS revoked_at, s.revoke_reason,
   u.roles, u.disabled_at, c.required_roles, c.access_token_ttl`;
 
 const find: Statement = {
@@ -45,7 +47,7 @@ const rotate: Statement = {
     FROM users u, clients c
     WHERE s.id = $1 AND s.generation = $2 AND s.current_hash = $3
       AND sha256(substring(keyturn_hmac_sha256(s.family_key, $4) FOR 16)) = $5
-      AND s.revoked_at IS NULL AND s.idle_expires_at > $10 AND s.expires_at > $10
+      AND s.revoked_at IS NULL AND s.idle_expires_at > $10 AND s.expires_at > $10 AND ${endedByRule} IS NULL
       AND ($8::text IS NULL OR s.rotations -> 0 ->> 'key' IS DISTINCT FROM $8)
       AND ($13::text IS NULL OR s.client_id = $13)
       AND u.id = s.user_id AND u.disabled_at IS NULL
@@ -74,8 +76,8 @@ const create: Statement = {
 
 const listLive: Statement = {
   name: 'session_list',
-  text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions
-    WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2
+  text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions s
+    WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2 AND ${endedByRule} IS NULL
     ORDER BY last_seen_at DESC, id LIMIT $3`,
 };
 
@@ -84,15 +86,18 @@ const end: Statement = {
   text: `WITH ended AS (
       UPDATE sessions SET revoked_at = $3, revoke_reason = $4
       WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND expires_at > $3 RETURNING id
-    ), audited AS (${auditInsert(5, 'FROM ended')})
+    ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended')})
     SELECT id FROM ended`,
 };
 
 /** Also part of other changes, in their transaction: a statement after theirs sees what logins did that held the user's row. */
 export const endAllSessions: Statement = {
   name: 'session_end_all',
-  text: `UPDATE sessions SET revoked_at = $3, revoke_reason = $4
-    WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id`,
+  text: `WITH ended AS (
+      UPDATE sessions SET revoked_at = $3, revoke_reason = $4
+      WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id
+    ), revoked AS (${sessionRevocations('$3', 'ended')})
+    SELECT id FROM ended`,
 };
 
 /** A user's or a client's sessions, for good: in the transaction that deletes their owner. */

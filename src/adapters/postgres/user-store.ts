@@ -4,6 +4,7 @@ import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
+import { ownerRevocation } from './revocation-store.js';
 import { deleteSessionsOf, endAllSessions } from './session-store.js';
 
 const setPassword: Statement = {
@@ -42,6 +43,7 @@ const setRoles: Statement = {
 const lock: Statement = { name: 'user_lock', text: 'SELECT id FROM users WHERE id = $1 FOR UPDATE' };
 const remove: Statement = { name: 'user_delete', text: 'DELETE FROM users WHERE id = $1' };
 const removeSessions = deleteSessionsOf('user_id');
+const revoke = ownerRevocation('sub');
 
 const toDomain = (row: Row): User => ({
   id: row.id as UserId,
@@ -133,6 +135,8 @@ export const createUserStore = (database: Database): UserStore => {
       return database.transaction(async (sql) => {
         if ((await sql.query(lock, [id])).length === 0) return null;
         const [row] = await sql.query<{ ended: number }>(removeSessions, [id]);
+        // Before the row goes: it says how long tokens can still be out.
+        await sql.query(revoke, [id, new Date(event.at)]);
         await sql.query(remove, [id]);
         const ended = row?.ended ?? 0;
         await appendAudit(sql, { ...event, details: { ended } });

@@ -36,6 +36,13 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   });
   // A counter that appears with its first event has no increase at it, so that an alert on the rate would miss that one.
   for (const outcome of countedOutcomes) refreshes.inc({ outcome }, 0);
+  const unknownRevocations = new Counter({
+    name: 'keyturn_revocation_unknown_total',
+    help: 'Tokens of which it could not be told whether they are revoked',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of ['refused', 'let_through']) unknownRevocations.inc({ outcome }, 0);
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -47,6 +54,7 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   if (ofProcess) collectDefaultMetrics({ register: registry });
   return {
     refreshed: (outcome) => refreshes.inc({ outcome }),
+    revocationUnknown: (outcome) => unknownRevocations.inc({ outcome }),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),

@@ -7,6 +7,7 @@ import { createRefresh, type decide, type RefreshOutcome, type RefreshSettings }
 import { createSessionTokens } from '../../../src/domain/session-tokens.js';
 import type { Instant, SessionWithOwner } from '../../../src/domain/types.js';
 import type { Clock } from '../../../src/ports/clock.js';
+import { countNothing } from '../../../src/ports/metrics.js';
 import type { Random } from '../../../src/ports/random.js';
 import type { RotationAttempt } from '../../../src/ports/session-store.js';
 import type { RefreshStore } from './memory-store.js';
@@ -53,7 +54,6 @@ export interface Process {
 
 const caller = { ip: null, place: null, userAgent: null, requestId: null };
 const audit = { append: async () => {} };
-const metrics = { refreshed() {}, answered() {} };
 
 export async function startProcess(service: Service, request: Request, clock: Clock, watch: Watch): Promise<Process> {
   const { store, random, settings } = service;
@@ -109,7 +109,9 @@ export async function startProcess(service: Service, request: Request, clock: Cl
   const parts = {
     sessions,
     audit,
-    metrics,
+    // Access tokens are no part of the model.
+    revocations: { enforce: async () => {} },
+    metrics: countNothing,
     tokens: createSessionTokens(accessTokens, () => 'a jti'),
     clock: {
       ...clock,

@@ -128,7 +128,12 @@ export function createWorld(replayWindow: number, parts: WorldParts, { lines, se
     const name = `process ${++arrivals}`;
     say(`request ${request.number} arrives: ${name}${ahead === 0 ? '' : `, on a clock that is ${ahead} s ahead`}`);
     const use = invariants.arrived(request, request.sender);
-    const process = await startProcess(service, request, { now: () => later(now, ahead), monotonic: () => now }, use);
+    const process = await startProcess(
+      service,
+      request,
+      { now: () => later(now, ahead), monotonic: () => now, pause: async () => {} },
+      use,
+    );
     const serving = { ...process, name, request, use };
     if (processes.some((other) => other.request.token === request.token && other.next() === 'rotate'))
       seen.add('two processes race with one token');

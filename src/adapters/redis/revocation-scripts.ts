@@ -1,0 +1,107 @@
+/**
+ * What happens in Redis in one step. Every script begins with the marker: it names the process (`run_id`) that the
+ * projection was written to. A restart, a flush, or a replica that took over and may lack what was last written, all leave
+ * a marker that is missing or names another process, and then the projection is not whole.
+ *
+ * All keys have one hash tag, so that they are in one slot of a cluster, where a script may use them together.
+ */
+
+export const MARKER = '{keyturn:revocations}:marker';
+export const NODES = '{keyturn:revocations}:nodes';
+export const LOCK = '{keyturn:revocations}:rebuilding';
+export const ruleKey = (rule: string): string => `{keyturn:revocations}:${rule}`;
+
+const runId = `local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')`;
+const whole = `${runId}
+if redis.call('HGET', KEYS[1], 'run') ~= run then return false end`;
+
+/** KEYS from `first` on are rules; of ARGV from `arg` on each has its not-before and its time to live in milliseconds. */
+const put = (first: number, arg: number): string => `
+for i = ${first}, #KEYS do
+  local at = ${arg} + 2 * (i - ${first})
+  local value, ttl = ARGV[at], tonumber(ARGV[at + 1])
+  local known = redis.call('GET', KEYS[i])
+  if known then
+    if tonumber(known) > tonumber(value) then value = known end
+    ttl = math.max(ttl, redis.call('PTTL', KEYS[i]))
+  end
+  if ttl > 0 then redis.call('SET', KEYS[i], value, 'PX', ttl) end
+end`;
+
+export const scripts = {
+  /** marker, nodes; node, head. The lease is granted to who has everything. */
+  renew: {
+    lua: `${whole}
+local head = redis.call('HGET', KEYS[1], 'head')
+if tonumber(ARGV[2]) >= tonumber(head) then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+return head`,
+  },
+  /** marker, then rules; from, head, channel, message, then the rules' values. */
+  publish: {
+    lua: `${whole}
+local head = redis.call('HGET', KEYS[1], 'head')
+if tonumber(head) < tonumber(ARGV[1]) then return head end
+${put(2, 5)}
+if tonumber(ARGV[2]) > tonumber(head) then
+  head = ARGV[2]
+  redis.call('HSET', KEYS[1], 'head', head)
+end
+if #KEYS > 1 then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
+return head`,
+  },
+  /** marker, nodes; the node that asks, head. */
+  behind: {
+    lua: `${whole}
+local nodes = redis.call('HGETALL', KEYS[2])
+local behind = {}
+for i = 1, #nodes, 2 do
+  if nodes[i] ~= ARGV[1] and tonumber(nodes[i + 1]) < tonumber(ARGV[2]) then behind[#behind + 1] = nodes[i] end
+end
+return behind`,
+  },
+  /** nodes; head, then the nodes. */
+  drop: {
+    lua: `for i = 2, #ARGV do
+  local has = redis.call('HGET', KEYS[1], ARGV[i])
+  if has and tonumber(has) < tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 0`,
+  },
+  /** marker, then rules; when the token was issued. */
+  ask: {
+    lua: `${whole}
+for i = 2, #KEYS do
+  local before = redis.call('GET', KEYS[i])
+  if before and tonumber(ARGV[1]) < tonumber(before) then return 1 end
+end
+return 0`,
+  },
+  /**
+   * marker, nodes, lock; who rebuilds, for how many milliseconds. Answers with the process, or nothing where another is at
+   * it, or was, and has finished: then there are leases already that must not be forgotten.
+   */
+  begin: {
+    lua: `${runId}
+if redis.call('HGET', KEYS[1], 'run') == run then return false end
+if not redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
+redis.call('DEL', KEYS[2])
+return run`,
+  },
+  /** lock, then rules; who rebuilds, for how long from now, then the rules' values. */
+  fill: {
+    lua: `if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+${put(2, 3)}
+return 1`,
+  },
+  /** marker, lock; who rebuilt it, the process it was begun on, head. */
+  finish: {
+    lua: `${runId}
+if redis.call('GET', KEYS[2]) ~= ARGV[1] or run ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'run', run, 'head', ARGV[3])
+redis.call('DEL', KEYS[2])
+return 1`,
+  },
+} as const;
+
+export type ScriptName = keyof typeof scripts;
