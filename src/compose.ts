@@ -9,6 +9,7 @@ import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
+import { createExpiredRows } from './adapters/postgres/expired-rows.js';
 import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
@@ -23,6 +24,7 @@ import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClients } from './domain/clients.js';
@@ -234,6 +236,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     guard,
     keys,
     signingKeys,
+    cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
     readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
     places,
     metrics,

@@ -1,5 +1,6 @@
 /** What the routes call: the domain, wired. */
 import type { Accounts } from '../domain/accounts.js';
+import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
 import type { Clients } from '../domain/clients.js';
@@ -33,6 +34,7 @@ export interface Services {
   guard: Guard;
   keys: KeyRing;
   signingKeys: SigningKeys;
+  cleanUp: CleanUp;
   readiness: Readiness;
   places: Places;
   metrics: Metrics;

@@ -1,4 +1,5 @@
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
+import type { Expiring } from './expired-rows.js';
 
 export interface AnsweredRequest {
   method: string;
@@ -16,7 +17,17 @@ export interface Metrics {
   answered(request: AnsweredRequest): void;
   /** A token of which it could not be told whether it is revoked. */
   revocationUnknown(outcome: 'refused' | 'let_through'): void;
+  /** A batch of rows that had ended was removed. */
+  cleanedUp(what: Expiring, rows: number, seconds: number): void;
+  /** Rows that had ended and are still there. */
+  cleanUpBacklog(what: Expiring, rows: number): void;
 }
 
 /** Where nobody asks for the counts. */
-export const countNothing: Metrics = { refreshed() {}, answered() {}, revocationUnknown() {} };
+export const countNothing: Metrics = {
+  refreshed() {},
+  answered() {},
+  revocationUnknown() {},
+  cleanedUp() {},
+  cleanUpBacklog() {},
+};

@@ -43,6 +43,24 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     registers,
   });
   for (const outcome of ['refused', 'let_through']) unknownRevocations.inc({ outcome }, 0);
+  const cleaned = new Counter({
+    name: 'keyturn_cleanup_rows_total',
+    help: 'Rows that had ended and were removed',
+    labelNames: ['table'],
+    registers,
+  });
+  const cleaning = new Counter({
+    name: 'keyturn_cleanup_seconds_total',
+    help: 'Time that their removal took',
+    labelNames: ['table'],
+    registers,
+  });
+  const backlog = new Gauge({
+    name: 'keyturn_cleanup_backlog',
+    help: 'Rows that have ended and are still there, counted up to 100,000',
+    labelNames: ['table'],
+    registers,
+  });
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -55,6 +73,11 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   return {
     refreshed: (outcome) => refreshes.inc({ outcome }),
     revocationUnknown: (outcome) => unknownRevocations.inc({ outcome }),
+    cleanedUp(table, rows, seconds) {
+      cleaned.inc({ table }, rows);
+      cleaning.inc({ table }, seconds);
+    },
+    cleanUpBacklog: (table, rows) => backlog.set({ table }, rows),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),

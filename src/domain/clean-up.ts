@@ -1,0 +1,59 @@
+/** What has ended is taken away in the background, in small parts with pauses between them. */
+import type { Clock } from '../ports/clock.js';
+import type { ExpiredRows, Expiring } from '../ports/expired-rows.js';
+import type { Metrics } from '../ports/metrics.js';
+import { type Instant, instant, later } from './types.js';
+
+/** How long what has ended stays, seconds: a client that comes late is told that its session expired. */
+const KEPT_S: Record<Expiring, number> = { sessions: 86_400, revocations: 0 };
+const kinds = Object.keys(KEPT_S) as Expiring[];
+
+/** Rows; a batch of them takes some 10 ms of the database's time. */
+const BATCH = 1_000;
+/** At least as long as the batch took, so that no more than half of one connection's time goes into this. Milliseconds. */
+const MIN_PAUSE_MS = 2;
+/** A run ends after this; what is left is for the next one. Milliseconds. */
+const RUN_MS = 50_000;
+/** More are only "at least so many". Rows. */
+const MAX_COUNTED = 100_000;
+
+export interface CleanUpParts {
+  rows: ExpiredRows;
+  metrics: Metrics;
+  clock: Clock;
+}
+
+export interface CleanUp {
+  /** Removes what is due, unless another node is at it. Resolves to the number of rows. */
+  run(): Promise<Record<Expiring, number>>;
+}
+
+export function createCleanUp({ rows, metrics, clock }: CleanUpParts): CleanUp {
+  async function removeAll(what: Expiring, before: Instant, deadline: number): Promise<number> {
+    let removed = 0;
+    for (let from = instant(0); ; ) {
+      const begun = clock.monotonic();
+      const batch = await rows.remove(what, from, before, BATCH);
+      if (batch === null) return removed;
+      const took = clock.monotonic() - begun;
+      removed += batch.rows;
+      metrics.cleanedUp(what, batch.rows, took / 1000);
+      if (batch.rows < BATCH || clock.monotonic() >= deadline) return removed;
+      from = batch.upTo;
+      await clock.pause(Math.max(took, MIN_PAUSE_MS));
+    }
+  }
+
+  return {
+    async run() {
+      const deadline = clock.monotonic() + RUN_MS;
+      const removed = { sessions: 0, revocations: 0 };
+      for (const what of kinds) {
+        const before = later(clock.now(), -KEPT_S[what]);
+        removed[what] = await removeAll(what, before, deadline);
+        metrics.cleanUpBacklog(what, await rows.count(what, before, MAX_COUNTED));
+      }
+      return removed;
+    },
+  };
+}

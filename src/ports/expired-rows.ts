@@ -1,0 +1,20 @@
+import type { Instant } from '../domain/types.js';
+
+/** What ends by itself, and is taken away some time after. */
+export type Expiring = 'sessions' | 'revocations';
+
+export interface RemovedBatch {
+  rows: number;
+  /** The latest end among them: where the next batch begins. */
+  upTo: Instant;
+}
+
+export interface ExpiredRows {
+  /**
+   * Removes at most `limit` rows that ended from `from` on and before `before`, the oldest first; rows that somebody else
+   * holds are left for another time. Null, with nothing removed, while another node is at it.
+   */
+  remove(what: Expiring, from: Instant, before: Instant, limit: number): Promise<RemovedBatch | null>;
+  /** How many ended before `before`, counted up to `limit`. */
+  count(what: Expiring, before: Instant, limit: number): Promise<number>;
+}

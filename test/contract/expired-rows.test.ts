@@ -1,0 +1,75 @@
+import t from 'tap';
+import type { Database } from '../../src/adapters/postgres/database.js';
+import { createExpiredRows } from '../../src/adapters/postgres/expired-rows.js';
+import { type Instant, instant } from '../../src/domain/types.js';
+import { onEachDatabase, postgresDatabase, withoutPostgres } from '../support/databases.js';
+import { execute, rowsOf } from '../support/service.js';
+
+const NOW = instant(Date.UTC(2026, 2, 1, 12));
+const START = instant(0);
+const sql = (at: Instant) => `timestamptz '${new Date(at).toISOString()}'`;
+
+/** One that ends at each second before NOW, and as many that end after it. */
+const seed = async (database: Database, each: number): Promise<void> => {
+  await execute(database, 'DELETE FROM revocations');
+  await execute(
+    database,
+    `INSERT INTO revocations (kind, value, revoked_at, expires_at)
+      SELECT 'jti', 'token ' || i, ${sql(NOW)}, ${sql(NOW)} + make_interval(secs => i)
+      FROM generate_series(${-each}, ${each - 1}) AS i`,
+  );
+};
+const left = async (database: Database) => (await rowsOf(database, 'revocations')).length;
+
+t.test('expired rows', (t) =>
+  onEachDatabase(t, async (t, database) => {
+    const rows = createExpiredRows(database);
+
+    t.test('are counted, up to a limit', async (t) => {
+      await seed(database, 10);
+      t.equal(await rows.count('revocations', NOW, 100), 10);
+      t.equal(await rows.count('revocations', NOW, 7), 7);
+      t.equal(await rows.count('sessions', NOW, 100), 0);
+    });
+
+    t.test('are removed the oldest first, so many at a time, and nothing that has not ended', async (t) => {
+      await seed(database, 10);
+      const first = await rows.remove('revocations', START, NOW, 6);
+      t.same(first, { rows: 6, upTo: NOW - 5_000 });
+      const second = await rows.remove('revocations', first?.upTo ?? START, NOW, 6);
+      t.same(second, { rows: 4, upTo: NOW - 1_000 });
+      t.same(await rows.remove('revocations', second?.upTo ?? START, NOW, 6), { rows: 0, upTo: NOW - 1_000 });
+      t.equal(await left(database), 10);
+    });
+  }),
+);
+
+t.test('with several connections', { skip: withoutPostgres }, async (t) => {
+  const database = await postgresDatabase(t);
+  const rows = createExpiredRows(database);
+
+  t.test('one node at a time is at it, and the others are told', async (t) => {
+    await seed(database, 500);
+    let busy = 0;
+    await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        for (;;) {
+          const batch = await rows.remove('revocations', START, NOW, 20);
+          if (batch === null) busy++;
+          else if (batch.rows === 0) return;
+        }
+      }),
+    );
+    t.ok(busy > 0, 'some came while another was at it');
+    t.equal(await left(database), 500);
+  });
+
+  t.test('a row that somebody holds is passed over, and waited for by nobody', async (t) => {
+    await seed(database, 3);
+    await database.transaction(async (held) => {
+      await held.query({ name: 'hold', text: `SELECT FROM revocations WHERE value = 'token -2' FOR UPDATE` }, []);
+      t.match(await rows.remove('revocations', START, NOW, 10), { rows: 2 });
+    });
+    t.match(await rows.remove('revocations', START, NOW, 10), { rows: 1 });
+  });
+});

@@ -1,0 +1,62 @@
+import t from 'tap';
+import { createCleanUp } from '../../src/domain/clean-up.js';
+import { type Instant, instant } from '../../src/domain/types.js';
+import type { ExpiredRows, Expiring } from '../../src/ports/expired-rows.js';
+import { countNothing, type Metrics } from '../../src/ports/metrics.js';
+import { fakeClock } from '../support/clock.js';
+
+const DAY_S = 86_400;
+
+/** Rows by the instant of their end; a batch takes `seconds`. */
+function setUp(ends: Record<Expiring, number[]>, seconds = 0.01, isBusy = () => false) {
+  const clock = fakeClock();
+  const pauses: number[] = [];
+  const counted: [Expiring, number][] = [];
+  const asked: { what: Expiring; from: Instant }[] = [];
+  const rows: ExpiredRows = {
+    async remove(what, from, before, limit) {
+      if (isBusy()) return null;
+      asked.push({ what, from });
+      clock.advance(seconds);
+      const due = ends[what].filter((end) => end >= from && end < before).slice(0, limit);
+      ends[what] = ends[what].filter((end) => !due.includes(end));
+      return { rows: due.length, upTo: instant(due.at(-1) ?? from) };
+    },
+    count: async (what, before) => ends[what].filter((end) => end < before).length,
+  };
+  const metrics: Metrics = { ...countNothing, cleanUpBacklog: (what, left) => void counted.push([what, left]) };
+  const timed = { ...clock, pause: async (ms: number) => void pauses.push(ms) };
+  return { clock, pauses, counted, asked, run: createCleanUp({ rows, metrics, clock: timed }).run };
+}
+
+const START = fakeClock().now();
+const endings = (count: number, last: number) => Array.from({ length: count }, (_, i) => last - count + i);
+
+t.test('what has ended is removed: sessions a day later, revocations at once', async (t) => {
+  const sessions = [START - DAY_S * 1000 - 1, START - 1];
+  const { run, counted } = setUp({ sessions, revocations: [START - 1, START + 1000] });
+  t.same(await run(), { sessions: 1, revocations: 1 });
+  t.same(counted, [
+    ['sessions', 0],
+    ['revocations', 0],
+  ]);
+});
+
+t.test('a batch begins where the one before ended, and between them is a pause as long as it took', async (t) => {
+  const { run, pauses, asked } = setUp({ sessions: [], revocations: endings(2_500, START) });
+  t.same(await run(), { sessions: 0, revocations: 2_500 });
+  const begun = asked.filter(({ what }) => what === 'revocations').map(({ from }) => from);
+  t.same(begun, [0, START - 1_501, START - 501]);
+  t.same(pauses.map(Math.round), [10, 10]);
+});
+
+t.test('a run ends after 50 seconds, and says how much is left', async (t) => {
+  const { run, counted } = setUp({ sessions: [], revocations: endings(5_000, START) }, 20);
+  t.same(await run(), { sessions: 0, revocations: 2_000 });
+  t.same(counted.at(-1), ['revocations', 3_000]);
+});
+
+t.test('while another node is at it, nothing is removed', async (t) => {
+  const { run } = setUp({ sessions: [], revocations: [START - 1] }, 0.01, () => true);
+  t.same(await run(), { sessions: 0, revocations: 0 });
+});
