@@ -1,0 +1,18 @@
+/** What every measurement has in common. */
+import type { Scope } from '../test/support/scope.js';
+
+export interface Measurement {
+  /** For `--help`: what is measured. */
+  about: string;
+  /** Numbers that can be given as `--name N`, with their defaults. */
+  options: Record<string, number>;
+  /** Resolves to the lines of a table. Progress goes to `say`. */
+  measure(scope: Scope, options: Record<string, number>, say: (text: string) => void): Promise<Record<string, string>>;
+}
+
+export function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(Math.floor(q * sorted.length), sorted.length - 1)] ?? Number.NaN;
+}
+
+export const ms = (value: number): string => `${value.toFixed(1)} ms`;
+export const count = (value: number): string => Math.round(value).toLocaleString('en');
