@@ -1,0 +1,92 @@
+/** Puts the parts together: is this token good, here and now? */
+import { compactVerify } from 'jose';
+import { bearerOf, type FetchRequest, type NodeRequest } from './bearer.js';
+import { VerifyError } from './errors.js';
+import type { Key } from './jwks.js';
+import { createKeyCache } from './keys.js';
+import { settingsOf, type VerifierOptions } from './options.js';
+import { systemWorld, type World } from './time.js';
+import { type AccessTokenClaims, checkClaims, checkScope, checkTime, parseToken } from './token.js';
+import { createVerifiedTokens } from './verified.js';
+
+/** What a token must allow, beyond being good. */
+export interface Requirements {
+  /** Scopes, space-separated; all of them are needed. */
+  scope?: string;
+}
+
+export interface Verifier {
+  /**
+   * The claims of an access token that is good now. Rejects with VerifyError and with nothing else. `token` is the bare
+   * token, without `Bearer`.
+   */
+  verify(token: string, requirements?: Requirements): Promise<AccessTokenClaims>;
+  /**
+   * The same for the bearer token of a request: of the Fetch API, or of `node:http` and the frameworks upon it. A token
+   * is taken from a single Authorization header, and from nowhere else.
+   */
+  verifyRequest(request: FetchRequest | NodeRequest, requirements?: Requirements): Promise<AccessTokenClaims>;
+  /**
+   * For the start of a service: resolves when the keys are there. Rejects with VerifyError `keys_unavailable` when they
+   * cannot be had; it may be called again, and nothing depends on it but that the first request need not wait.
+   */
+  warmUp(): Promise<void>;
+  /** Ends all connections. Tokens are checked by what is known, for as long as that may be relied on. */
+  close(): Promise<void>;
+}
+
+/** Throws TypeError when an option is wrong. */
+export const createVerifier = (options: VerifierOptions): Verifier =>
+  createVerifierIn(systemWorld(options.fetch), options);
+
+/** With the clocks, timers and chance of `world`. */
+export function createVerifierIn(world: World, options: VerifierOptions): Verifier {
+  const settings = settingsOf(options);
+  const { algorithms, clockTolerance } = settings;
+  const keys = createKeyCache(settings, world);
+  const verified = createVerifiedTokens();
+
+  /** What was found out before, as long as the key that it was found out with is still the issuer's. */
+  function recall(token: string): AccessTokenClaims | null {
+    const found = verified.get(token);
+    if (found === undefined) return null;
+    const key = keys.known(found.kid);
+    if (key === found.key) return found.claims;
+    // Undefined while the keys cannot be looked at: that is found out on the way that can wait.
+    if (key !== undefined) verified.delete(token);
+    return null;
+  }
+
+  async function check(token: string): Promise<AccessTokenClaims> {
+    const { alg, kid, claims: unchecked } = parseToken(token, algorithms);
+    const key = await keys.find(kid);
+    // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
+    if (key.alg !== alg) throw new VerifyError('unsupported_algorithm');
+    if (!(await isSigned(token, key))) throw new VerifyError('invalid_signature');
+    const claims = checkClaims(unchecked, settings);
+    checkTime(claims, world.now() / 1000, clockTolerance);
+    verified.set(token, { kid, key, claims });
+    return claims;
+  }
+
+  async function verify(token: string, { scope = '' }: Requirements = {}): Promise<AccessTokenClaims> {
+    if (typeof token !== 'string' || token === '') throw new VerifyError('token_missing');
+    const claims = recall(token) ?? (await check(token));
+    checkTime(claims, world.now() / 1000, clockTolerance);
+    checkScope(claims, scope);
+    return claims;
+  }
+
+  return {
+    verify,
+    verifyRequest: async (request, requirements) => verify(bearerOf(request), requirements),
+    warmUp: () => keys.load(),
+    close: async () => keys.close(),
+  };
+}
+
+const isSigned = (token: string, { alg, key }: Key): Promise<boolean> =>
+  compactVerify(token, key, { algorithms: [alg] }).then(
+    () => true,
+    () => false,
+  );
