@@ -5,7 +5,7 @@ export interface World {
   now(): number;
   /** Milliseconds since some moment of its own: for the age of things, which a clock that is set must not change. */
   monotonic(): number;
-  /** Calls `work` after so many milliseconds; what it returns calls that off. Keeps no process alive. */
+  /** Calls `work` after so many milliseconds; what it returns calls that off. */
   after(ms: number, work: () => void): () => void;
   /** From 0 up to, not including, 1. */
   random(): number;
@@ -18,7 +18,6 @@ export const systemWorld = (fetch?: typeof globalThis.fetch): World => ({
   monotonic: () => performance.now(),
   after(ms, work) {
     const timer = setTimeout(work, Math.min(ms, MAX_TIMER_MS));
-    timer.unref();
     return () => clearTimeout(timer);
   },
   random: () => Math.random(),

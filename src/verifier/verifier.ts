@@ -2,6 +2,7 @@
 import { compactVerify } from 'jose';
 import { bearerOf, type FetchRequest, type NodeRequest } from './bearer.js';
 import { VerifyError } from './errors.js';
+import { follow } from './follower.js';
 import type { Key } from './jwks.js';
 import { createKeyCache } from './keys.js';
 import { settingsOf, type VerifierOptions } from './options.js';
@@ -27,22 +28,31 @@ export interface Verifier {
    */
   verifyRequest(request: FetchRequest | NodeRequest, requirements?: Requirements): Promise<AccessTokenClaims>;
   /**
-   * For the start of a service: resolves when the keys are there. Rejects with VerifyError `keys_unavailable` when they
-   * cannot be had; it may be called again, and nothing depends on it but that the first request need not wait.
+   * For the start of a service: resolves when the keys are there and the revocations are known. Rejects with VerifyError
+   * `keys_unavailable` when the keys cannot be had, and with `revocation_unknown` when the revocations are not known after
+   * 10 seconds and unknown means `"reject"`. It may be called again, or not at all.
    */
   warmUp(): Promise<void>;
-  /** Ends all connections. Tokens are checked by what is known, for as long as that may be relied on. */
+  /**
+   * Ends all connections; one that follows revocations keeps its process alive until then. Tokens are checked by what is
+   * known for as long as that may be relied on.
+   */
   close(): Promise<void>;
 }
 
-/** Throws TypeError when an option is wrong. */
+/** For the first view of the revocations, at the start. Milliseconds. */
+const FIRST_VIEW_MS = 10_000;
+
+/** Throws TypeError when an option is wrong. Begins to follow the revocations at once, if it is to. */
 export const createVerifier = (options: VerifierOptions): Verifier =>
   createVerifierIn(systemWorld(options.fetch), options);
 
 /** With the clocks, timers and chance of `world`. */
 export function createVerifierIn(world: World, options: VerifierOptions): Verifier {
   const settings = settingsOf(options);
-  const { algorithms, clockTolerance } = settings;
+  const { baseUrl, algorithms, clockTolerance, revocation } = settings;
+  const isRequired = revocation?.onUnknown === 'reject';
+  const feed = revocation && follow({ baseUrl, ...revocation }, world);
   const keys = createKeyCache(settings, world);
   const verified = createVerifiedTokens();
 
@@ -69,10 +79,18 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
     return claims;
   }
 
+  /** By what is known now, each time: it may have been heard a moment ago. */
+  function checkRevocation(claims: AccessTokenClaims): void {
+    if (feed === null) return;
+    if (feed.revokes(claims)) throw new VerifyError('token_revoked');
+    if (isRequired && !feed.isCurrent()) throw new VerifyError('revocation_unknown', { cause: feed.problem() });
+  }
+
   async function verify(token: string, { scope = '' }: Requirements = {}): Promise<AccessTokenClaims> {
     if (typeof token !== 'string' || token === '') throw new VerifyError('token_missing');
     const claims = recall(token) ?? (await check(token));
     checkTime(claims, world.now() / 1000, clockTolerance);
+    checkRevocation(claims);
     checkScope(claims, scope);
     return claims;
   }
@@ -80,8 +98,15 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   return {
     verify,
     verifyRequest: async (request, requirements) => verify(bearerOf(request), requirements),
-    warmUp: () => keys.load(),
-    close: async () => keys.close(),
+    async warmUp() {
+      await keys.load();
+      const isKnown = (await feed?.whenCurrent(FIRST_VIEW_MS)) ?? true;
+      if (isRequired && !isKnown) throw new VerifyError('revocation_unknown', { cause: feed?.problem() });
+    },
+    async close() {
+      keys.close();
+      await feed?.close();
+    },
   };
 }
 
