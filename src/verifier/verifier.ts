@@ -87,7 +87,8 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   }
 
   async function verify(token: string, { scope = '' }: Requirements = {}): Promise<AccessTokenClaims> {
-    if (typeof token !== 'string' || token === '') throw new VerifyError('token_missing');
+    if (token === undefined || token === null || token === '') throw new VerifyError('token_missing');
+    if (typeof token !== 'string') throw new VerifyError('token_malformed');
     const claims = recall(token) ?? (await check(token));
     checkTime(claims, world.now() / 1000, clockTolerance);
     checkRevocation(claims);
