@@ -18,7 +18,6 @@ export interface Verified {
 export interface VerifiedTokens {
   get(token: string): Verified | undefined;
   set(token: string, verified: Verified): void;
-  delete(token: string): void;
 }
 
 /** When it is full the token that has been in it for longest goes: with lives of one length it expires first. */
@@ -31,6 +30,5 @@ export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
       if (oldest !== undefined) tokens.delete(oldest);
       tokens.set(token, verified);
     },
-    delete: (token) => void tokens.delete(token),
   };
 }

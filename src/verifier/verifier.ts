@@ -57,19 +57,17 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   const verified = createVerifiedTokens();
 
   /** What was found out before, as long as the key that it was found out with is still the issuer's. */
-  function recall(token: string): AccessTokenClaims | null {
+  const recall = (token: string, keyOf: (kid: string) => Key | undefined): AccessTokenClaims | null => {
     const found = verified.get(token);
-    if (found === undefined) return null;
-    const key = keys.known(found.kid);
-    if (key === found.key) return found.claims;
-    // Undefined while the keys cannot be looked at: that is found out on the way that can wait.
-    if (key !== undefined) verified.delete(token);
-    return null;
-  }
+    return found !== undefined && keyOf(found.kid) === found.key ? found.claims : null;
+  };
 
   async function check(token: string): Promise<AccessTokenClaims> {
     const { alg, kid, claims: unchecked } = parseToken(token, algorithms);
     const key = await keys.find(kid);
+    // The keys may have had to be waited for, and still be the same.
+    const known = recall(token, () => key);
+    if (known !== null) return known;
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
     if (key.alg !== alg) throw new VerifyError('unsupported_algorithm');
     if (!(await isSigned(token, key))) throw new VerifyError('invalid_signature');
@@ -89,7 +87,7 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   async function verify(token: string, { scope = '' }: Requirements = {}): Promise<AccessTokenClaims> {
     if (token === undefined || token === null || token === '') throw new VerifyError('token_missing');
     if (typeof token !== 'string') throw new VerifyError('token_malformed');
-    const claims = recall(token) ?? (await check(token));
+    const claims = recall(token, keys.known) ?? (await check(token));
     checkTime(claims, world.now() / 1000, clockTolerance);
     checkRevocation(claims);
     checkScope(claims, scope);

@@ -53,7 +53,17 @@ export interface SigningPair {
   publicJwk: Json;
 }
 
+const made = new Map<string, SigningPair>();
+
+/** The same for the same name: making one takes as long as hundreds of tests. */
 export function rsaKey(kid: string, bits = 2048): SigningPair {
+  const name = `${kid} ${bits}`;
+  const pair = made.get(name) ?? newRsaKey(kid, bits);
+  made.set(name, pair);
+  return pair;
+}
+
+function newRsaKey(kid: string, bits: number): SigningPair {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: bits });
   return { kid, privateKey, publicJwk: { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' } };
 }
@@ -115,9 +125,9 @@ export function bench(t: Test, options: Partial<VerifierOptions> = {}): Bench {
     return jwks.answer?.() ?? new Response(JSON.stringify({ keys: jwks.keys }), { headers: jwks.headers });
   });
   const another = (more: Partial<VerifierOptions> = {}) => {
-    const made = createVerifierIn(world, { issuer: AUTH, audience: AUDIENCE, ...options, ...more });
-    t.teardown(() => made.close());
-    return made;
+    const other = createVerifierIn(world, { issuer: AUTH, audience: AUDIENCE, ...options, ...more });
+    t.teardown(() => other.close());
+    return other;
   };
   const verifier = another();
   return {
