@@ -99,6 +99,16 @@ t.test('a token must name a session as sessions are named', async (t) => {
   }
 });
 
+t.test('a token of any audience is good for the account, since the session is looked at', async (t) => {
+  t.equal((await me(`Bearer ${forge.token({ claims: { aud: 'any other' } })}`)).statusCode, 200);
+});
+
+t.test('a subject that is not the session’s owner gets nowhere', async (t) => {
+  for (const sub of ['default', '', '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b']) {
+    isBearerRefusal(t, await me(`Bearer ${forge.token({ claims: { sub } })}`), 'token_revoked', sub);
+  }
+});
+
 t.test('a token of a session that is not there, or is somebody else’s, is revoked', async (t) => {
   await register('eve@example.com');
   const other = await login('eve@example.com');

@@ -62,13 +62,14 @@ export async function createForge({ database }: TestService, keks: KekSource, ge
   if (pkcs8 === null) throw new Error('the signing key was sealed under another KEK');
   const privateKey = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
   const [header = {}, claims = {}] = partsOf(genuine);
+  return forgeOf({ kid, publicJwk: row.public_jwk as Json, privateKey, header, claims });
+}
 
+/** With an RSA key whose tokens are RS256. */
+export function forgeOf(from: Omit<Forge, 'token'>): Forge {
+  const { privateKey, header, claims } = from;
   return {
-    kid,
-    publicJwk: row.public_jwk as Json,
-    privateKey,
-    header,
-    claims,
+    ...from,
     token(parts = {}) {
       const { spell = {}, signer = rs256(privateKey) } = parts;
       const same = (part: string) => part;

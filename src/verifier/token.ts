@@ -1,0 +1,115 @@
+/** How strictly an access token (a JWT in the profile of RFC 9068) is read, before anything of it is believed. */
+import { VerifyError } from './errors.js';
+import { fromBase64url, type JsonObject, readObject } from './strict-json.js';
+
+/** What may be asked of `algorithms`: what Keyturn signs with. All are of public keys, so that no secret can be one. */
+export const supportedAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
+export type Algorithm = (typeof supportedAlgorithms)[number];
+
+/** The claims of an access token (RFC 9068 §2.2). They are shared and frozen. Instants are seconds since the epoch. */
+export interface AccessTokenClaims {
+  readonly iss: string;
+  /** The user's id; the client's own for client credentials. */
+  readonly sub: string;
+  readonly aud: string | readonly string[];
+  readonly exp: number;
+  readonly iat: number;
+  readonly nbf?: number;
+  readonly jti: string;
+  /** The session; absent for client credentials. */
+  readonly sid?: string;
+  readonly client_id?: string;
+  /** What was granted, space-separated. */
+  readonly scope?: string;
+  readonly roles?: readonly string[];
+  readonly auth_time?: number;
+  readonly [claim: string]: unknown;
+}
+
+/** Characters. Longer than any token that Keyturn issues; bounds the work that a forged one can cause. */
+const MAX_TOKEN_LENGTH = 8192;
+
+const malformed = (): VerifyError => new VerifyError('token_malformed');
+
+/** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
+const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
+
+export interface ParsedToken {
+  alg: Algorithm;
+  kid: string;
+  /** Not to be believed before the signature has been checked. */
+  claims: JsonObject;
+}
+
+/** Throws VerifyError `token_malformed` or `unsupported_algorithm`. */
+export function parseToken(token: string, algorithms: readonly Algorithm[]): ParsedToken {
+  if (token.length > MAX_TOKEN_LENGTH) throw malformed();
+  const parts = token.split('.');
+  const [headerPart, claimsPart, signaturePart] = parts;
+  if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
+
+  const header = readObject(headerPart);
+  if (header === null || typeof header.alg !== 'string') throw malformed();
+  const alg = algorithms.find((accepted) => accepted === header.alg);
+  if (alg === undefined) throw new VerifyError('unsupported_algorithm');
+  const { typ, kid } = header;
+  if (typeof typ !== 'string' || !/^(application\/)?at\+jwt$/i.test(typ)) throw malformed();
+  if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
+  if (typeof kid !== 'string') throw malformed();
+
+  const claims = readObject(claimsPart);
+  if (claims === null || fromBase64url(signaturePart) === null) throw malformed();
+  return { alg, kid, claims };
+}
+
+const isString = (value: unknown): value is string => typeof value === 'string';
+const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
+const isOptional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value);
+const isAudience = (aud: unknown): boolean =>
+  isString(aud) ? aud !== '' : isStrings(aud) && aud.length > 0 && aud.every((entry) => entry !== '');
+
+function hasTypes(claims: JsonObject): claims is JsonObject & AccessTokenClaims {
+  const { iss, sub, aud, exp, iat, nbf, jti, sid, client_id: clientId, scope, roles, auth_time: authTime } = claims;
+  return (
+    [iss, sub, jti].every(isString) &&
+    [exp, iat].every(Number.isFinite) &&
+    [nbf, authTime].every((value) => isOptional(value, Number.isFinite)) &&
+    [sid, clientId, scope].every((value) => isOptional(value, isString)) &&
+    isOptional(roles, isStrings) &&
+    isAudience(aud)
+  );
+}
+
+export interface Expected {
+  issuer: string;
+  audience: string;
+}
+
+/** Throws VerifyError `token_malformed`, `invalid_issuer` or `invalid_audience`: what no passing of time changes. */
+export function checkClaims(claims: JsonObject, { issuer, audience }: Expected): AccessTokenClaims {
+  if (!hasTypes(claims)) throw malformed();
+  if (claims.iss !== issuer) throw new VerifyError('invalid_issuer');
+  const audiences = isString(claims.aud) ? [claims.aud] : claims.aud;
+  if (!audiences.includes(audience)) throw new VerifyError('invalid_audience');
+  return freeze(claims);
+}
+
+/** Deep: whoever gets the claims shares them with all others who send the same token. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freeze);
+  return value;
+}
+
+/** Throws VerifyError `token_expired` or `token_not_yet_valid`. `now` and `tolerance` are in seconds. */
+export function checkTime({ exp, iat, nbf = 0 }: AccessTokenClaims, now: number, tolerance: number): void {
+  if (now >= exp + tolerance) throw new VerifyError('token_expired');
+  if (now < Math.max(iat, nbf) - tolerance) throw new VerifyError('token_not_yet_valid');
+}
+
+const scopesOf = (scope: string): string[] => scope.split(' ').filter((name) => name !== '');
+
+/** Throws VerifyError `insufficient_scope` unless each of the scopes, space-separated, was granted. */
+export function checkScope({ scope: granted = '' }: AccessTokenClaims, scope: string): void {
+  const has = scopesOf(granted);
+  if (!scopesOf(scope).every((wanted) => has.includes(wanted))) throw new VerifyError('insufficient_scope', { scope });
+}

@@ -1,0 +1,34 @@
+/**
+ * What has been found out about tokens already, so that the second check of one is a look-up. Only tokens whose
+ * signature was right get in, so nobody can fill it with inventions.
+ */
+import type { Key } from './jwks.js';
+import type { AccessTokenClaims } from './token.js';
+
+/** About 2 kB each. */
+const MAX_TOKENS = 10_000;
+
+export interface Verified {
+  kid: string;
+  /** Good for as long as this key is the one of that name. */
+  key: Key;
+  claims: AccessTokenClaims;
+}
+
+export interface VerifiedTokens {
+  get(token: string): Verified | undefined;
+  set(token: string, verified: Verified): void;
+}
+
+/** When it is full the token that has been in it for longest goes: with lives of one length it expires first. */
+export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
+  const tokens = new Map<string, Verified>();
+  return {
+    get: (token) => tokens.get(token),
+    set(token, verified) {
+      const oldest = tokens.size >= most ? tokens.keys().next().value : undefined;
+      if (oldest !== undefined) tokens.delete(oldest);
+      tokens.set(token, verified);
+    },
+  };
+}
