@@ -1,4 +1,5 @@
+import { checks } from './checks.js';
 import { cleanUp } from './clean-up.js';
 import type { Measurement } from './measurement.js';
 
-export const measurements: Record<string, Measurement> = { 'clean-up': cleanUp };
+export const measurements: Record<string, Measurement> = { checks, 'clean-up': cleanUp };
