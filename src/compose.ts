@@ -12,7 +12,6 @@ import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
-import { connectAnnouncements } from './adapters/redis/announcements.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
@@ -74,8 +73,10 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   });
 }
 
-export function openAnnouncements({ REDIS_URL }: Config, log: Log): Foundation['announcements'] {
+/** Likewise: a process that is the only one needs no client of Redis. */
+export async function openAnnouncements({ REDIS_URL }: Config, log: Log): Promise<Foundation['announcements']> {
   if (REDIS_URL === null) return createInProcessAnnouncements();
+  const { connectAnnouncements } = await import('./adapters/redis/announcements.js');
   return connectAnnouncements(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
 }
 

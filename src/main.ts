@@ -68,7 +68,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const places = await openPlaces(config);
   const keks = openKeks(config, log);
   const database = await openDatabase(config, log);
-  const announcements = openAnnouncements(config, log);
+  const announcements = await openAnnouncements(config, log);
   const closing: (() => Promise<void> | void)[] = [() => announcements.close?.(), () => database.close()];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();

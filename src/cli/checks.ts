@@ -72,7 +72,7 @@ async function checkRedis(config: Config): Promise<Check> {
     return warn('redis', 'none', 'set REDIS_URL, unless only one process runs: then SINGLE_PROCESS=true');
   }
   const { openAnnouncements } = await import('../compose.js');
-  const announcements = openAnnouncements(config, quiet);
+  const announcements = await openAnnouncements(config, quiet);
   try {
     await within(PROBE_TIMEOUT_MS, announcements.ping());
     return ok('redis', 'answers');

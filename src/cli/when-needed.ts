@@ -11,16 +11,16 @@ export function keksWhenNeeded(open: () => KekSource): KekSource {
   return { newest: () => keks().newest(), find: (id) => keks().find(id) };
 }
 
-export function announcementsWhenNeeded(open: () => Foundation['announcements']) {
-  let opened: Foundation['announcements'] | null = null;
+export function announcementsWhenNeeded(open: () => Promise<Foundation['announcements']>) {
+  let opened: Promise<Foundation['announcements']> | null = null;
   const announcements = () => {
     opened ??= open();
     return opened;
   };
   return {
-    announce: (...args) => announcements().announce(...args),
-    listen: (...args) => announcements().listen(...args),
-    ping: () => announcements().ping(),
-    close: async () => opened?.close?.(),
+    announce: async (...args) => (await announcements()).announce(...args),
+    listen: (...args) => void announcements().then((opened) => opened.listen(...args)),
+    ping: async () => (await announcements()).ping(),
+    close: async () => (await opened)?.close?.(),
   } satisfies Foundation['announcements'];
 }

@@ -1,5 +1,5 @@
 /** /livez: the process answers. /readyz: it can do its work. */
-import { Type } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { Closed, refusals } from './schemas.js';
 import type { Services } from './services.js';

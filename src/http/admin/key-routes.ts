@@ -1,5 +1,5 @@
 /** /v1/admin/keys: the signing keys. */
-import { type Static, Type } from '@fastify/type-provider-typebox';
+import { type Static, Type } from 'typebox';
 import { type KeyOperation, keyJson } from '../../domain/signing-keys.js';
 import { type SigningAlg, signingAlgs } from '../../domain/types.js';
 import { Closed, Timestamp } from '../schemas.js';
