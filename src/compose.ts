@@ -13,6 +13,7 @@ import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
 import { connectAnnouncements } from './adapters/redis/announcements.js';
+import { severalSigners } from './adapters/several-signers/token-signer.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
@@ -35,6 +36,7 @@ import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
 import type { Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
+import type { TokenSigner } from './ports/token-signer.js';
 
 /** Seconds: failures are counted by the minute. */
 const FAILURE_WINDOW_S = 60;
@@ -49,6 +51,7 @@ export interface Foundation {
   database: Database;
   announcements: Announcements & { close?(): Promise<void> };
   keks: KekSource;
+  signer: TokenSigner;
   places: Places;
   metrics: Metrics;
   clock: Clock;
@@ -96,8 +99,28 @@ export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource 
   return readKeks(KEYS_DIR);
 }
 
+/**
+ * Keys in this process, in a PKCS #11 token, or, while one takes the place of the other, in both. Rejects with one line
+ * for the operator when the token cannot be used.
+ */
+export async function openSigner(config: Config): Promise<TokenSigner & { close?(): void }> {
+  const { PKCS11_MODULE: module, PKCS11_TOKEN: token, PKCS11_PIN: pin } = config;
+  if (module === null || token === null || pin === null) return nodeTokenSigner;
+  const { createPkcs11Signer } = await import('./adapters/pkcs11/token-signer.js');
+  const device = createPkcs11Signer({ module, token, pin, random: systemRandom, verifySignature });
+  const { close } = device;
+  if (config.SIGNER === 'local') return { ...severalSigners(nodeTokenSigner, device), close };
+  try {
+    await device.ensureSupport(config.SIGNING_ALG);
+  } catch (error) {
+    close();
+    throw new Error(`the PKCS #11 token cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+  return { ...severalSigners(device, nodeTokenSigner), close };
+}
+
 export function compose(config: Config, foundation: Foundation): Services {
-  const { database, announcements, keks, places, metrics, clock, random } = foundation;
+  const { database, announcements, keks, signer, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
@@ -108,7 +131,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const keys = createKeyRing({
     store: createSigningKeyStore(database),
     keks,
-    signer: nodeTokenSigner,
+    signer,
     announcements,
     clock,
     random,

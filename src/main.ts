@@ -7,7 +7,7 @@ import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { welcome } from './cli/welcome.js';
-import { compose, openAnnouncements, openDatabase, openKeks, openPlaces } from './compose.js';
+import { compose, openAnnouncements, openDatabase, openKeks, openPlaces, openSigner } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
@@ -63,9 +63,14 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
   const places = await openPlaces(config);
   const keks = openKeks(config, log);
+  const signer = await openSigner(config);
   const database = await openDatabase(config, log);
   const announcements = openAnnouncements(config, log);
-  const closing: (() => Promise<void> | void)[] = [() => announcements.close?.(), () => database.close()];
+  const closing: (() => Promise<void> | void)[] = [
+    () => announcements.close?.(),
+    () => database.close(),
+    () => signer.close?.(),
+  ];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();
   };
@@ -76,6 +81,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       database,
       announcements,
       keks,
+      signer,
       places,
       metrics,
       clock: systemClock,
@@ -85,7 +91,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     await whenReachable(() => services.clients.seed(), log);
     await whenReachable(() => services.keys.load(), log);
     for (const problem of services.keys.problems())
-      log.error(problem, 'a signing key cannot be opened: its KEK is missing or another');
+      log.error(problem, 'a signing key cannot be opened: its KEK, or the device that holds it, is missing or another');
 
     const reload = () => services.keys.load();
     const failed = (error: unknown) => log.warn({ err: error }, 'could not read the signing keys; trying again');

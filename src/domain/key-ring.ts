@@ -32,6 +32,8 @@ export interface PublishedKey {
 export interface SealedKeyProblem {
   kid: string;
   kekId: string | null;
+  /** What the signer said of it, where its KEK did open it. */
+  error?: string;
 }
 
 export interface KeyRing {
@@ -100,8 +102,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     const fresh: View = { readAt, published: new Map(), signing: null, problems: [] };
     for (const row of rows) {
       fresh.published.set(row.kid, { kid: row.kid, alg: row.alg, publicJwk: row.publicJwk });
-      const handle = open(row);
-      if (handle === null && row.state !== 'retiring') fresh.problems.push({ kid: row.kid, kekId: row.kekId });
+      const handle = await open(row, fresh.problems);
       // With several algorithms published, the configured one signs; until it has a key, the one that there is.
       const preferred = fresh.signing === null || row.alg === alg;
       if (row.state === 'active' && handle !== null && preferred)
@@ -111,26 +112,36 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     view = fresh;
   }
 
-  function open(row: SigningKeyRow): SigningKeyHandle | null {
+  async function open(row: SigningKeyRow, problems: SealedKeyProblem[]): Promise<SigningKeyHandle | null> {
     const known = opened.get(row.kid);
-    if (known !== undefined || row.sealedPrivate === null || row.kekId === null) return known ?? null;
-    const kek = keks.find(row.kekId);
-    const pkcs8 = kek && openPrivateKey(row.sealedPrivate, row.kid, kek);
-    if (!pkcs8) return null;
-    const handle = signer.open(row.alg, pkcs8);
-    pkcs8.fill(0);
-    opened.set(row.kid, handle);
-    return handle;
+    if (known !== undefined || row.state === 'retiring') return known ?? null;
+    const { kid, kekId } = row;
+    const kek = kekId === null ? null : keks.find(kekId);
+    const material = row.sealedPrivate && kek && openPrivateKey(row.sealedPrivate, kid, kek);
+    if (!material) {
+      problems.push({ kid, kekId });
+      return null;
+    }
+    try {
+      const handle = await signer.open(row.alg, material);
+      opened.set(kid, handle);
+      return handle;
+    } catch (error) {
+      // A device that cannot be reached must not keep the other keys from being seen; the next poll tries again.
+      problems.push({ kid, kekId, error: error instanceof Error ? error.message : String(error) });
+      return null;
+    } finally {
+      material.fill(0);
+    }
   }
 
   /** Nobody has seen a key yet, so the first one may sign at once. Of several nodes that start together one wins. */
   async function makeFirstKey(): Promise<void> {
-    const { publicJwk, privatePkcs8 } = await signer.generate(alg);
+    const { publicJwk, material } = await signer.generate(alg);
     const kid = await parts.thumbprint(publicJwk);
     const kek = keks.newest();
     const at = clock.now();
-    const sealedPrivate = sealPrivateKey(privatePkcs8, kid, kek, parts.random);
-    privatePkcs8.fill(0);
+    const sealedPrivate = sealPrivateKey(material, kid, kek, parts.random);
     const audit: AuditEvent = {
       at,
       event: 'signing_key.created',
@@ -156,14 +167,18 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     if (await store.createFirst(row, audit)) {
       // The others look by themselves within POLL_S if they do not hear it.
       await announcements.announce('signing-keys').catch(() => {});
+    } else {
+      await signer.destroy(material).catch(() => {});
     }
+    material.fill(0);
   }
 
   return {
     load,
     signingKey() {
       const fresh = view !== null && clock.now() - view.readAt <= MAX_VIEW_AGE_S * 1000;
-      if (!fresh || !view?.signing) throw new Refusal('signing_key_unavailable', { retryAfter: POLL_S });
+      if (!fresh || !view?.signing?.handle.available())
+        throw new Refusal('signing_key_unavailable', { retryAfter: POLL_S });
       return view.signing;
     },
     async find(kid) {

@@ -178,6 +178,7 @@ function failToSign(error: Error): Promise<Buffer> {
     keys.signingKey = () => ({
       ...signingKey(),
       handle: {
+        available: () => true,
         async sign(input) {
           keys.signingKey = signingKey;
           resolve(Buffer.from(input));

@@ -16,6 +16,8 @@ import type { TokenSigner, VerifySignature } from '../../ports/token-signer.js';
 
 /** RFC 7518 §3.3 asks for at least 2048 bits; more would double the cost of each refresh. */
 const RSA_BITS = 2048;
+/** What PKCS #8 begins with. */
+const DER_SEQUENCE = 0x30;
 
 interface Scheme {
   digest: string | null;
@@ -40,16 +42,18 @@ function generatePair(alg: SigningAlg): Promise<{ publicKey: KeyObject; privateK
   return generate('rsa', { modulusLength: RSA_BITS });
 }
 
+/** The material is PKCS #8 DER. */
 export const nodeTokenSigner: TokenSigner = {
   async generate(alg) {
     const { publicKey, privateKey } = await generatePair(alg);
     return {
       publicJwk: await exportJWK(publicKey),
-      privatePkcs8: privateKey.export({ type: 'pkcs8', format: 'der' }),
+      material: privateKey.export({ type: 'pkcs8', format: 'der' }),
     };
   },
-  open(alg, privatePkcs8) {
-    const key = createPrivateKey({ key: Buffer.from(privatePkcs8), format: 'der', type: 'pkcs8' });
+  owns: (material) => material[0] === DER_SEQUENCE,
+  async open(alg, material) {
+    const key = createPrivateKey({ key: Buffer.from(material), format: 'der', type: 'pkcs8' });
     const { digest, options } = schemes[alg];
     return {
       sign: (signingInput) =>
@@ -58,8 +62,11 @@ export const nodeTokenSigner: TokenSigner = {
             error === null ? resolve(signature) : reject(error),
           );
         }),
+      available: () => true,
     };
   },
+  // The material is all that there is of the key.
+  async destroy() {},
 };
 
 const publicKeys = new WeakMap<JWK, KeyObject>();

@@ -1,0 +1,106 @@
+/** Signing keys that never leave a PKCS #11 token: what is stored of one is where it is. */
+import { calculateJwkThumbprint, type JWK } from 'jose';
+import type { SigningAlg } from '../../domain/types.js';
+import type { Random } from '../../ports/random.js';
+import type { SigningKeyHandle, TokenSigner, VerifySignature } from '../../ports/token-signer.js';
+import type { DeviceSettings } from './device.js';
+import { formatReference, isReference, parseReference } from './reference.js';
+import { createThreads } from './threads.js';
+
+const ID_BYTES = 16;
+/** Longer than a device that works takes, and shorter than a client waits. Milliseconds. */
+const SIGN_MS = 5000;
+/** Some devices take long to find the primes of an RSA key. Milliseconds. */
+const GENERATE_MS = 60_000;
+
+export interface Pkcs11Parts extends DeviceSettings {
+  random: Random;
+  verifySignature: VerifySignature;
+}
+
+export interface Pkcs11Signer extends TokenSigner {
+  /** Rejects with one line for the operator: the library, the token, its PIN, or what the token cannot do. */
+  ensureSupport(alg: SigningAlg): Promise<void>;
+  close(): void;
+}
+
+export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkcs11Parts): Pkcs11Signer {
+  const threads = createThreads(settings);
+
+  function idOf(material: Uint8Array): Uint8Array {
+    const { token, id } = parseReference(material);
+    if (token !== settings.token) throw new Error(`the key is in the token ${token}, which PKCS11_TOKEN does not name`);
+    return id;
+  }
+
+  const sign = async (alg: SigningAlg, id: Uint8Array, input: Uint8Array): Promise<Uint8Array> =>
+    (await threads.call({ do: 'sign', alg, id, input }, SIGN_MS)) as Uint8Array;
+
+  const destroy = (id: Uint8Array) => threads.call({ do: 'destroy', id }, SIGN_MS);
+
+  function handleOf(alg: SigningAlg, id: Uint8Array): SigningKeyHandle {
+    let works = true;
+    let probing = false;
+    function probe(): void {
+      if (probing) return;
+      probing = true;
+      const done = (result: boolean) => {
+        works = result;
+        probing = false;
+      };
+      sign(alg, id, new Uint8Array()).then(
+        () => done(true),
+        () => done(false),
+      );
+    }
+    return {
+      async sign(input) {
+        try {
+          return await sign(alg, id, input);
+        } catch (error) {
+          works = false;
+          throw error;
+        }
+      },
+      available() {
+        if (!works) probe();
+        return works;
+      },
+    };
+  }
+
+  /** A device that spells its public keys in a way of its own is found out here, not by those who verify tokens. */
+  async function ensureItSigns(alg: SigningAlg, id: Uint8Array, publicJwk: JWK): Promise<void> {
+    const input = random.bytes(ID_BYTES);
+    if (!(await verifySignature(alg, publicJwk, input, await sign(alg, id, input))))
+      throw new Error('the device made a key whose signatures do not verify');
+  }
+
+  return {
+    async ensureSupport(alg) {
+      await threads.call({ do: 'ensureSupport', alg }, SIGN_MS);
+    },
+    async generate(alg) {
+      const id = random.bytes(ID_BYTES);
+      const publicJwk = (await threads.call({ do: 'generate', alg, id }, GENERATE_MS)) as JWK;
+      await ensureItSigns(alg, id, publicJwk).catch(async (error) => {
+        await destroy(id).catch(() => {});
+        throw error;
+      });
+      const label = `keyturn ${await calculateJwkThumbprint(publicJwk)}`;
+      // For whoever lists the token's objects. A device that changes no attributes goes without.
+      await threads.call({ do: 'rename', id, label }, SIGN_MS).catch(() => {});
+      return { publicJwk, material: formatReference({ token: settings.token, id }) };
+    },
+    owns: isReference,
+    async open(alg, material) {
+      const id = idOf(material);
+      await threads.call({ do: 'ensureKey', id }, SIGN_MS);
+      return handleOf(alg, id);
+    },
+    async destroy(material) {
+      await destroy(idOf(material));
+    },
+    close: threads.close,
+  };
+}
