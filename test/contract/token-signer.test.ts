@@ -23,9 +23,17 @@ const members: Record<SigningAlg, string[]> = {
 };
 
 function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignature): void {
+  // Some devices take their time over an RSA key: one for each algorithm, and another.
+  const made = new Map<string, ReturnType<TokenSigner['generate']>>();
+  const keyOf = (alg: SigningAlg, name = 'one') => {
+    const key = made.get(alg + name) ?? signer.generate(alg);
+    made.set(alg + name, key);
+    return key;
+  };
+
   for (const alg of signingAlgs) {
     t.test(`a signature by ${alg} is one that others accept`, async (t) => {
-      const { publicJwk, material } = await signer.generate(alg);
+      const { publicJwk, material } = await keyOf(alg);
       t.strictSame(Object.keys(publicJwk).sort(), members[alg], 'the public part holds nothing private');
       const handle = await signer.open(alg, material);
       const signingInput = Buffer.from(inputFor(alg));
@@ -36,7 +44,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
       t.equal(protectedHeader.alg, alg);
       t.ok(await verify(alg, publicJwk, signingInput, signature));
 
-      const other = await signer.generate(alg);
+      const other = await keyOf(alg, 'another');
       t.notOk(await verify(alg, other.publicJwk, signingInput, signature), 'not by another key');
       t.notOk(await verify(alg, publicJwk, Buffer.from(`${inputFor(alg)}x`), signature), 'not of something else');
       for (const at of [0, signature.length - 1]) {
@@ -49,7 +57,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
     });
 
     t.test(`a key for ${alg} is found by its thumbprint`, async (t) => {
-      const { publicJwk } = await signer.generate(alg);
+      const { publicJwk } = await keyOf(alg);
       const published: JWK = { ...publicJwk, kid: 'x', use: 'sig', alg };
       t.equal(await thumbprint(published), await thumbprint(publicJwk), 'whatever else is in the JWK');
       t.match(await thumbprint(publicJwk), /^[A-Za-z0-9_-]{43}$/);
@@ -58,7 +66,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
 
   t.test('RS256 and EdDSA sign the same input in the same way each time', async (t) => {
     for (const alg of ['RS256', 'EdDSA'] as const) {
-      const { material } = await signer.generate(alg);
+      const { material } = await keyOf(alg);
       const [one, two] = [await signer.open(alg, material), await signer.open(alg, material)];
       const input = Buffer.from(inputFor(alg));
       t.strictSame(await one.sign(input), await two.sign(input), alg);
@@ -66,7 +74,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
   });
 
   t.test('an RSA signature of the other padding does not verify', async (t) => {
-    const { publicJwk, material } = await signer.generate('RS256');
+    const { publicJwk, material } = await keyOf('RS256');
     const input = Buffer.from(inputFor('RS256'));
     for (const [made, read] of [
       ['RS256', 'PS256'],
@@ -79,7 +87,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
   });
 
   t.test('an RSA key has 2048 bits and the usual exponent', async (t) => {
-    const { publicJwk } = await signer.generate('RS256');
+    const { publicJwk } = await keyOf('RS256');
     t.equal(Buffer.from(publicJwk.n ?? '', 'base64url').length, 256);
     t.equal(publicJwk.e, 'AQAB');
   });
@@ -101,7 +109,7 @@ function tokenSignerContract(t: Test, signer: TokenSigner, verify: VerifySignatu
   });
 
   t.test('many signatures at once are each right', async (t) => {
-    const { publicJwk, material } = await signer.generate('ES256');
+    const { publicJwk, material } = await keyOf('ES256');
     const handle = await signer.open('ES256', material);
     const inputs = Array.from({ length: 50 }, (_, i) => Buffer.from(`${inputFor('ES256')}${i}`));
     const signatures = await Promise.all(inputs.map((input) => handle.sign(input)));
@@ -124,6 +132,7 @@ t.test('in this process', async (t) => {
 t.test('in a PKCS #11 token', { skip: withoutSoftHsm }, async (t) => {
   const signer = createPkcs11Signer({ ...softHsm().settings, random: systemRandom, verifySignature });
   t.teardown(signer.close);
+  await signer.ensureSupport('EdDSA');
   tokenSignerContract(t, signer, verifySignature);
 });
 

@@ -6,6 +6,7 @@ import { createKeyRing, MAX_VIEW_AGE_S } from '../../src/domain/key-ring.js';
 import { openPrivateKey, sealPrivateKey } from '../../src/domain/sealing.js';
 import type { SigningAlg } from '../../src/domain/types.js';
 import type { SigningKeyRow, SigningKeyStore } from '../../src/ports/signing-key-store.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { fakeClock } from '../support/clock.js';
 import { testKeks } from '../support/service.js';
 
@@ -28,13 +29,13 @@ function memoryStore() {
   return { rows, state, store };
 }
 
-function makeRing(alg: SigningAlg = 'ES256', memory = memoryStore(), keks = testKeks()) {
+function makeRing(alg: SigningAlg = 'ES256', memory = memoryStore(), keks = testKeks(), signer = nodeTokenSigner) {
   const clock = fakeClock();
   const announcements = createInProcessAnnouncements();
   const parts = {
     store: memory.store,
     keks,
-    signer: nodeTokenSigner,
+    signer,
     announcements,
     clock,
     random: systemRandom,
@@ -99,6 +100,60 @@ t.test('a key under a KEK that is not there is told of, and goes on verifying', 
   t.same(ring.problems(), [{ kid, kekId: 'test' }]);
   t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
   t.ok(await ring.find(kid));
+});
+
+/** A device that can be unplugged; the keys are in this process all the same. */
+function pluggable() {
+  const state = { plugged: true, destroyed: 0 };
+  const unplugged = () => new Error('CKR_DEVICE_REMOVED');
+  const signer: TokenSigner = {
+    ...nodeTokenSigner,
+    async open(alg, material) {
+      if (!state.plugged) throw unplugged();
+      return { ...(await nodeTokenSigner.open(alg, material)), available: () => state.plugged };
+    },
+    async destroy() {
+      state.destroyed++;
+    },
+  };
+  return { state, signer };
+}
+
+t.test('a key whose device cannot be reached is told of, goes on verifying, and signs when it is back', async (t) => {
+  const memory = memoryStore();
+  const keks = testKeks();
+  const { state, signer } = pluggable();
+  const { ring } = makeRing('ES256', memory, keks, signer);
+  await ring.load();
+  t.ok(ring.signingKey());
+  state.plugged = false;
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'nothing is begun that cannot be answered');
+
+  const second = makeRing('ES256', memory, keks, signer).ring;
+  await second.load();
+  const kid = memory.rows[0]?.kid ?? '';
+  t.same(second.problems(), [{ kid, kekId: 'test', error: 'CKR_DEVICE_REMOVED' }]);
+  t.throws(() => second.signingKey(), { code: 'signing_key_unavailable' });
+  t.ok(await second.find(kid));
+  state.plugged = true;
+  await second.load();
+  t.same(second.problems(), []);
+  t.equal(second.signingKey().kid, kid);
+});
+
+t.test('the first key of a node that was not the first is destroyed', async (t) => {
+  const memory = memoryStore();
+  const { state, signer } = pluggable();
+  const { published } = memory.store;
+  let reads = 0;
+  // Both nodes have looked before one of them stores its key.
+  memory.store.published = async () => (++reads <= 2 ? [] : published());
+  const keks = testKeks();
+  const rings = [makeRing('ES256', memory, keks, signer).ring, makeRing('ES256', memory, keks, signer).ring];
+  await Promise.all(rings.map((ring) => ring.load()));
+  t.equal(memory.rows.length, 1);
+  t.equal(state.destroyed, 1);
+  t.same(new Set(rings.map((ring) => ring.signingKey().kid)), new Set([memory.rows[0]?.kid]));
 });
 
 t.test('pending and retiring keys are published, and do not sign', async (t) => {

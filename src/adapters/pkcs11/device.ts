@@ -38,8 +38,6 @@ export interface Device {
   destroy(id: Uint8Array): void;
 }
 
-export const PACKAGE = 'pkcs11js';
-
 const CKF_OS_LOCKING_OK = 2;
 const CKF_RW_SESSION = 2;
 const CKF_SERIAL_SESSION = 4;
@@ -61,13 +59,13 @@ const CKA_EXTRACTABLE = 0x0162;
 const SIGNATURE_BYTES = 1024;
 
 /** Resolved by `require`, which looks into NODE_PATH too: the package may be installed apart from the service. */
-export function loadPackage(): typeof import('pkcs11js') {
+export function loadPackage(name = 'pkcs11js'): typeof import('pkcs11js') {
   try {
-    return createRequire(import.meta.url)(PACKAGE);
+    return createRequire(import.meta.url)(name);
   } catch (cause) {
     const absent = (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
     const what = absent ? 'is not installed, or was not built' : `cannot be loaded (${(cause as Error).message})`;
-    throw new Error(`SIGNER=pkcs11 needs the package ${PACKAGE}, which ${what}: see docs/hsm.md`, { cause });
+    throw new Error(`SIGNER=pkcs11 needs the package ${name}, which ${what}: see docs/hsm.md`, { cause });
   }
 }
 

@@ -9,8 +9,8 @@ import { within } from '../system/within.js';
 import type { DeviceSettings, Job } from './device.js';
 import type { Reply } from './thread.js';
 
-/** More sign at one time than most devices do. */
-const THREADS = 4;
+/** Sessions that can sign at one time. */
+export const THREADS = 4;
 
 /** After these a new session may do what the last one could not. */
 const lost = new Set([
@@ -51,7 +51,8 @@ export function createThreads(settings: DeviceSettings): Threads {
   let refusedPin: DeviceProblem | null = null;
 
   function start(): Thread {
-    const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: settings });
+    // Without what the process itself was told to load: nothing of that is needed here.
+    const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData: settings, execArgv: [] });
     const thread = { worker, connected: false };
     all.add(thread);
     worker.on('error', () => {

@@ -5,13 +5,13 @@ import type { Random } from '../../ports/random.js';
 import type { SigningKeyHandle, TokenSigner, VerifySignature } from '../../ports/token-signer.js';
 import type { DeviceSettings } from './device.js';
 import { formatReference, isReference, parseReference } from './reference.js';
-import { createThreads } from './threads.js';
+import { createThreads, THREADS } from './threads.js';
 
 const ID_BYTES = 16;
 /** Longer than a device that works takes, and shorter than a client waits. Milliseconds. */
 const SIGN_MS = 5000;
-/** Some devices take long to find the primes of an RSA key. Milliseconds. */
-const GENERATE_MS = 60_000;
+/** For a start, and for devices that take long to find the primes of an RSA key. Milliseconds. */
+const SLOW_MS = 60_000;
 
 export interface Pkcs11Parts extends DeviceSettings {
   random: Random;
@@ -78,11 +78,14 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
 
   return {
     async ensureSupport(alg) {
-      await threads.call({ do: 'ensureSupport', alg }, SIGN_MS);
+      const look = () => threads.call({ do: 'ensureSupport', alg }, SLOW_MS);
+      // One alone, so that what is wrong is found once; then all, so that no signature waits for a thread to start.
+      await look();
+      await Promise.all(Array.from({ length: THREADS }, look));
     },
     async generate(alg) {
       const id = random.bytes(ID_BYTES);
-      const publicJwk = (await threads.call({ do: 'generate', alg, id }, GENERATE_MS)) as JWK;
+      const publicJwk = (await threads.call({ do: 'generate', alg, id }, SLOW_MS)) as JWK;
       await ensureItSigns(alg, id, publicJwk).catch(async (error) => {
         await destroy(id).catch(() => {});
         throw error;
