@@ -105,7 +105,7 @@ export function openKeks({ KEYS_DIR, production }: Config, log: Log): KekSource 
  */
 export async function openSigner(config: Config): Promise<TokenSigner & { close?(): void }> {
   const { PKCS11_MODULE: module, PKCS11_TOKEN: token, PKCS11_PIN: pin } = config;
-  if (module === null || token === null || pin === null) return nodeTokenSigner;
+  if (module === null || token === null || pin === null) return severalSigners(nodeTokenSigner);
   const { createPkcs11Signer } = await import('./adapters/pkcs11/token-signer.js');
   const device = createPkcs11Signer({ module, token, pin, random: systemRandom, verifySignature });
   const { close } = device;

@@ -5,6 +5,8 @@ import { nodeTokenSigner, thumbprint, verifySignature } from '../../src/adapters
 import { createPkcs11Signer } from '../../src/adapters/pkcs11/token-signer.js';
 import { severalSigners } from '../../src/adapters/several-signers/token-signer.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
+import { openSigner } from '../../src/compose.js';
+import { readConfig } from '../../src/config.js';
 import { toBase64url } from '../../src/domain/base64url.js';
 import { type SigningAlg, signingAlgs } from '../../src/domain/types.js';
 import type { TokenSigner, VerifySignature } from '../../src/ports/token-signer.js';
@@ -151,7 +153,19 @@ t.test('in both, while one takes the place of the other', { skip: withoutSoftHsm
     const signature = await (await both.open('ES256', material)).sign(input);
     t.ok(await verifySignature('ES256', publicJwk, input, signature), 'and every key signs');
   }
-  await t.rejects(severalSigners(nodeTokenSigner).open('ES256', after.material), { message: /not configured/ });
+
+  const { module, token, pin } = softHsm().settings;
+  const env = { PKCS11_MODULE: module, PKCS11_TOKEN: token, PKCS11_PIN: pin, SIGNING_ALG: 'ES256' };
+  for (const SIGNER of ['pkcs11', 'local']) {
+    const signer = await openSigner(readConfig({ ...env, SIGNER }));
+    t.teardown(() => signer.close?.());
+    t.equal(device.owns((await signer.generate('ES256')).material), SIGNER === 'pkcs11', `SIGNER=${SIGNER}`);
+    t.ok((await signer.open('ES256', after.material)).available());
+    t.ok((await signer.open('ES256', before.material)).available());
+  }
+  const without = await openSigner(readConfig({}));
+  await t.rejects(without.open('ES256', after.material), { message: /not configured/ });
+
   await both.destroy(after.material);
   await t.rejects(device.open('ES256', after.material), { message: /no private key/ });
 });
