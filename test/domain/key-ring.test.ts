@@ -6,13 +6,19 @@ import { createKeyRing, MAX_VIEW_AGE_S } from '../../src/domain/key-ring.js';
 import { createKeyVault } from '../../src/domain/key-vault.js';
 import { openPrivateKey, sealPrivateKey } from '../../src/domain/sealing.js';
 import type { SigningAlg } from '../../src/domain/types.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { fakeClock } from '../support/clock.js';
 import { testKeks } from '../support/service.js';
 import { memoryKeyStore } from '../support/signing-keys.js';
 
-function makeRing(alg: SigningAlg = 'ES256', memory = memoryKeyStore(), keks = testKeks()) {
+function makeRing(
+  alg: SigningAlg = 'ES256',
+  memory = memoryKeyStore(),
+  keks = testKeks(),
+  signer: TokenSigner = nodeTokenSigner,
+) {
   const clock = fakeClock();
-  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random: systemRandom, thumbprint });
+  const vault = createKeyVault({ keks, signer, random: systemRandom, thumbprint });
   const announcements = createInProcessAnnouncements();
   return { ring: createKeyRing({ store: memory.store, vault, announcements, clock, alg }), clock, memory, keks };
 }
@@ -115,7 +121,7 @@ t.test(
       memory.rows.splice(0, memory.rows.length, row);
       const { ring } = makeRing('ES256', memory, found);
       await ring.load();
-      t.same(ring.problems(), [{ kid: row.kid, kekId: 'test', problem }], name);
+      t.match(ring.problems(), [{ kid: row.kid, kekId: 'test', problem }], name);
       t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, name);
       t.ok(await ring.find(row.kid), name);
       t.same(memory.rows, [row], name);
@@ -153,6 +159,64 @@ t.test(
     t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'no handle was kept');
   },
 );
+
+/** A device that can be unplugged; the keys are in this process all the same. */
+function pluggable() {
+  const state = { plugged: true, destroyed: 0 };
+  const unplugged = () => new Error('CKR_DEVICE_REMOVED');
+  const signer: TokenSigner = {
+    ...nodeTokenSigner,
+    async open(alg, material) {
+      if (!state.plugged) throw unplugged();
+      return {
+        ...(await nodeTokenSigner.open(alg, material)),
+        problem: () => (state.plugged ? null : 'CKR_DEVICE_REMOVED'),
+      };
+    },
+    async destroy() {
+      state.destroyed++;
+    },
+  };
+  return { state, signer };
+}
+
+t.test('a key whose device cannot be reached is told of, goes on verifying, and signs when it is back', async (t) => {
+  const memory = memoryKeyStore();
+  const keks = testKeks();
+  const { state, signer } = pluggable();
+  const { ring } = makeRing('ES256', memory, keks, signer);
+  await ring.load();
+  t.ok(ring.signingKey());
+  state.plugged = false;
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'nothing is begun that cannot be answered');
+  t.match(ring.problems(), [{ kekId: 'test', problem: 'not_signing', error: 'CKR_DEVICE_REMOVED' }]);
+
+  const second = makeRing('ES256', memory, keks, signer).ring;
+  await second.load();
+  const kid = memory.rows[0]?.kid ?? '';
+  t.same(second.problems(), [{ kid, kekId: 'test', problem: 'not_usable', error: 'CKR_DEVICE_REMOVED' }]);
+  t.throws(() => second.signingKey(), { code: 'signing_key_unavailable' });
+  t.ok(await second.find(kid));
+  state.plugged = true;
+  await second.load();
+  t.same(second.problems(), []);
+  t.equal(second.signingKey().kid, kid);
+});
+
+t.test('the first key of a node that was not the first is destroyed', async (t) => {
+  const memory = memoryKeyStore();
+  const { state, signer } = pluggable();
+  const { published } = memory.store;
+  let reads = 0;
+  // Both nodes have looked before one of them stores its key.
+  memory.store.published = async () => (++reads <= 2 ? [] : published());
+  const keks = testKeks();
+  const rings = [makeRing('ES256', memory, keks, signer).ring, makeRing('ES256', memory, keks, signer).ring];
+  await Promise.all(rings.map((ring) => ring.load()));
+  t.equal(memory.rows.length, 1);
+  t.equal(state.destroyed, 1);
+  t.same(new Set(rings.map((ring) => ring.signingKey().kid)), new Set([memory.rows[0]?.kid]));
+});
 
 t.test('pending and retiring keys are published, and do not sign', async (t) => {
   const { ring, memory } = makeRing();

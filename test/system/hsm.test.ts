@@ -1,0 +1,79 @@
+/** The service with its signing keys in SoftHSM, as a process, on embedded storage. */
+import { join } from 'node:path';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import t from 'tap';
+import { embeddedFolder } from '../support/databases.js';
+import { eventually, launch, launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../support/process.js';
+import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
+
+const jwksOf = async (service: ServiceProcess) =>
+  (await service.get('/.well-known/jwks.json')).body.keys as { kid: string }[];
+
+/** As a service that was given the issuer and nothing else would. */
+async function verify(service: ServiceProcess, issuer: string, token: string) {
+  const keys = createRemoteJWKSet(new URL('/.well-known/jwks.json', service.url));
+  return jwtVerify(token, keys, { issuer, algorithms: ['RS256', 'ES256'], typ: 'at+jwt' });
+}
+
+t.test('a service whose key is in a token', { skip: withoutSoftHsm }, async (t) => {
+  const { settings, env } = softHsm();
+  const own = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+  const device = {
+    ...env,
+    NODE_PATH: process.env.NODE_PATH ?? '',
+    PKCS11_MODULE: settings.module,
+    PKCS11_TOKEN: settings.token,
+    PKCS11_PIN: settings.pin,
+  };
+  const first = await launchReady(t, { ...own, ...device, SIGNER: 'pkcs11' });
+  await first.register();
+  const tokens = await first.login();
+  const keys = await jwksOf(first);
+  t.match((await verify(first, first.url, tokens.access_token)).protectedHeader, { alg: 'RS256', kid: keys[0]?.kid });
+  const refreshed = await first.refresh(tokens.refresh_token);
+  t.equal(refreshed.status, 200);
+  await verify(first, first.url, String(refreshed.body.access_token));
+  t.match(await first.stop(), { code: 0, signal: null }, 'it stops in good order');
+
+  await t.test('has the same key after a start, and signs with it', async (t) => {
+    const second = await launchReady(t, { ...own, ...device, SIGNER: 'pkcs11', ISSUER: first.url });
+    t.same(await jwksOf(second), keys);
+    const again = await second.refresh(String(refreshed.body.refresh_token));
+    t.equal(again.status, 200);
+    await verify(second, first.url, String(again.body.access_token));
+    await verify(second, first.url, tokens.access_token);
+    await second.stop();
+  });
+
+  await t.test('without the device is not ready to sign, but verifies', async (t) => {
+    const blind = await launch(t, { ...own, ISSUER: first.url });
+    await eventually(
+      async () => (await blind.get('/livez')).status === 200,
+      () => 'it does not come up',
+    );
+    t.match((await blind.get('/readyz')).body, { code: 'not_ready', missing: ['signing_key'] });
+    t.same(await jwksOf(blind), keys);
+    t.match(blind.output.stdout, /"problem":"not_usable","error":"[^"]*not configured"/);
+    const { status, body, headers } = await blind.refresh(tokens.refresh_token);
+    t.match({ status, body }, { status: 503, body: { code: 'signing_key_unavailable' } });
+    t.ok(headers.get('retry-after'));
+    await blind.stop();
+  });
+
+  await t.test('does not start where the token cannot be used, and names what is wrong', async (t) => {
+    const refused = async (changed: Record<string, string>, message: RegExp) => {
+      const fresh = { DATA_DIR: temporaryFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+      const { code, stderr, stdout } = await runToEnd(t, ['serve'], {
+        ...fresh,
+        ...device,
+        SIGNER: 'pkcs11',
+        ...changed,
+      });
+      t.equal(code, 1);
+      t.match(stderr, message);
+      t.notMatch(stderr + stdout, /hunter2/);
+    };
+    await refused({ PKCS11_PIN: 'hunter2-wrong' }, /^keyturn: .*PKCS11_PIN: refused.*CKR_PIN_INCORRECT.*\n$/);
+    await refused({ PKCS11_TOKEN: 'absent' }, /^keyturn: .*PKCS11_TOKEN: .*\n$/);
+  });
+});
