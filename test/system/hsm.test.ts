@@ -45,35 +45,47 @@ t.test('a service whose key is in a token', { skip: withoutSoftHsm }, async (t) 
     await second.stop();
   });
 
-  await t.test('without the device is not ready to sign, but verifies', async (t) => {
-    const blind = await launch(t, { ...own, ISSUER: first.url });
+  await t.test('that refuses the PIN is not ready to sign, says why, and verifies', async (t) => {
+    const blind = await launch(t, {
+      ...own,
+      ...device,
+      SIGNER: 'pkcs11',
+      PKCS11_PIN: 'hunter2-bad',
+      ISSUER: first.url,
+    });
     await eventually(
       async () => (await blind.get('/livez')).status === 200,
       () => 'it does not come up',
     );
-    t.match((await blind.get('/readyz')).body, { code: 'not_ready', missing: ['signing_key'] });
-    t.same(await jwksOf(blind), keys);
-    t.match(blind.output.stdout, /"problem":"not_usable","error":"[^"]*not configured"/);
+    const ready = (await blind.get('/readyz')).body as { missing: string[]; signing_keys: { kid: string }[] };
+    t.match(ready, { code: 'not_ready', missing: ['signing_key'], signing_keys: [{ problem: 'not_usable' }, {}] });
+    t.same(ready.signing_keys.map(({ kid }) => kid).sort(), keys.map(({ kid }) => kid).sort());
+    t.same(await jwksOf(blind), keys, 'and no other key is made');
+    t.match(blind.output.stdout, /"problem":"not_usable","error":"PKCS11_PIN: refused by the token/);
+    t.notMatch(blind.output.stdout + blind.output.stderr, /hunter2/);
     const { status, body, headers } = await blind.refresh(tokens.refresh_token);
     t.match({ status, body }, { status: 503, body: { code: 'signing_key_unavailable' } });
     t.ok(headers.get('retry-after'));
     await blind.stop();
   });
 
-  await t.test('does not start where the token cannot be used, and names what is wrong', async (t) => {
-    const refused = async (changed: Record<string, string>, message: RegExp) => {
-      const fresh = { DATA_DIR: temporaryFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
-      const { code, stderr, stdout } = await runToEnd(t, ['serve'], {
-        ...fresh,
-        ...device,
-        SIGNER: 'pkcs11',
-        ...changed,
-      });
-      t.equal(code, 1);
-      t.match(stderr, message);
-      t.notMatch(stderr + stdout, /hunter2/);
-    };
-    await refused({ PKCS11_PIN: 'hunter2-wrong' }, /^keyturn: .*PKCS11_PIN: refused.*CKR_PIN_INCORRECT.*\n$/);
-    await refused({ PKCS11_TOKEN: 'absent' }, /^keyturn: .*PKCS11_TOKEN: .*\n$/);
-  });
+  await t.test(
+    'does not start for the first time where the token cannot be used, and names what is wrong',
+    async (t) => {
+      const refused = async (changed: Record<string, string>, message: RegExp) => {
+        const fresh = { DATA_DIR: temporaryFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+        const { code, stderr, stdout } = await runToEnd(t, ['serve'], {
+          ...fresh,
+          ...device,
+          SIGNER: 'pkcs11',
+          ...changed,
+        });
+        t.equal(code, 1);
+        t.match(stderr, message);
+        t.notMatch(stderr + stdout, /hunter2/);
+      };
+      await refused({ PKCS11_PIN: 'hunter2-wrong' }, /^keyturn: .*PKCS11_PIN: refused.*CKR_PIN_INCORRECT.*\n$/);
+      await refused({ PKCS11_TOKEN: 'absent' }, /^keyturn: .*PKCS11_TOKEN: .*\n$/);
+    },
+  );
 });
