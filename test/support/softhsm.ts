@@ -29,6 +29,8 @@ interface Device {
   settings: DeviceSettings;
   /** What another process needs to see the same token. */
   env: { SOFTHSM2_CONF: string };
+  /** And a service, to keep its keys there. */
+  variables: Record<string, string>;
 }
 
 /** One token for each test file: the library looks for its tokens once in the life of a process. */
@@ -44,6 +46,14 @@ export function softHsm(): Device {
   noteSecret(settings.pin);
   const args = ['--init-token', '--free', '--label', settings.token, '--pin', settings.pin, '--so-pin', 'hunter2-so'];
   execFileSync('softhsm2-util', args, { env: { ...process.env, ...env }, stdio: 'ignore' });
-  made = { settings, env };
+  const variables = {
+    ...env,
+    NODE_PATH: process.env.NODE_PATH ?? '',
+    SIGNER: 'pkcs11',
+    PKCS11_MODULE: settings.module,
+    PKCS11_TOKEN: settings.token,
+    PKCS11_PIN: settings.pin,
+  };
+  made = { settings, env, variables };
   return made;
 }

@@ -16,16 +16,9 @@ async function verify(service: ServiceProcess, issuer: string, token: string) {
 }
 
 t.test('a service whose key is in a token', { skip: withoutSoftHsm }, async (t) => {
-  const { settings, env } = softHsm();
   const own = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
-  const device = {
-    ...env,
-    NODE_PATH: process.env.NODE_PATH ?? '',
-    PKCS11_MODULE: settings.module,
-    PKCS11_TOKEN: settings.token,
-    PKCS11_PIN: settings.pin,
-  };
-  const first = await launchReady(t, { ...own, ...device, SIGNER: 'pkcs11' });
+  const device = softHsm().variables;
+  const first = await launchReady(t, { ...own, ...device });
   await first.register();
   const tokens = await first.login();
   const keys = await jwksOf(first);
@@ -36,7 +29,7 @@ t.test('a service whose key is in a token', { skip: withoutSoftHsm }, async (t) 
   t.match(await first.stop(), { code: 0, signal: null }, 'it stops in good order');
 
   await t.test('has the same key after a start, and signs with it', async (t) => {
-    const second = await launchReady(t, { ...own, ...device, SIGNER: 'pkcs11', ISSUER: first.url });
+    const second = await launchReady(t, { ...own, ...device, ISSUER: first.url });
     t.same(await jwksOf(second), keys);
     const again = await second.refresh(String(refreshed.body.refresh_token));
     t.equal(again.status, 200);

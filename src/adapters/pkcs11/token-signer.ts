@@ -13,6 +13,8 @@ const ID_BYTES = 16;
 const SIGN_MS = 5000;
 /** For a start, and for devices that take long to find the primes of an RSA key. Milliseconds. */
 const SLOW_MS = 60_000;
+/** What is signed to see whether a key signs: no token, and not empty, which RSA mechanisms may refuse. */
+const TRIAL = Buffer.from('keyturn');
 /** Before the kid, in the label of a key. */
 const LABEL = 'keyturn ';
 
@@ -55,7 +57,7 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
     function check(): void {
       if (checking) return;
       checking = true;
-      signed(new Uint8Array())
+      signed(TRIAL)
         .then(
           () => {
             problem = null;
