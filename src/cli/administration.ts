@@ -11,7 +11,7 @@ import { type Config, readConfig } from '../config.js';
 import { type ErrorCode, Refusal } from '../domain/errors.js';
 import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
-import { announcementsWhenNeeded, keksWhenNeeded } from './when-needed.js';
+import { announcementsWhenNeeded, keksWhenNeeded, signerWhenNeeded } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
@@ -105,7 +105,7 @@ async function clockOf(database: Database, own: Clock): Promise<Clock> {
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
-      { composeAdministration, openAnnouncements },
+      { composeAdministration, openAnnouncements, openSigner },
       { readKeks },
       { buildLocalApp },
       { createLogger },
@@ -120,11 +120,13 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       import('../adapters/system/random.js'),
     ]);
     const announcements = announcementsWhenNeeded(() => openAnnouncements(config, quiet));
+    const signer = signerWhenNeeded(() => openSigner(config));
     const administration = composeAdministration(config, {
       database,
       announcements,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
+      signer,
       clock: await clockOf(database, systemClock),
       random: systemRandom,
     });
@@ -136,6 +138,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     } finally {
       await app.close();
       await announcements.close();
+      await signer.close();
     }
   });
 

@@ -13,7 +13,7 @@ import { answers, callOver, overSocket } from './administration.js';
 import { quiet } from './with-database.js';
 
 export interface Check {
-  check: 'configuration' | 'keks' | 'redis' | 'service' | 'database' | 'migrations' | 'clock' | 'signing_keys';
+  check: 'configuration' | 'keks' | 'hsm' | 'redis' | 'service' | 'database' | 'migrations' | 'clock' | 'signing_keys';
   status: 'ok' | 'warn' | 'fail';
   detail: string;
   /** What to do; where there is something. */
@@ -44,7 +44,13 @@ export async function diagnose(env?: Environment): Promise<Check[]> {
     return error.problems.map((problem) => fail('configuration', problem, 'see docs/configuration.md'));
   }
   const { keks, check } = checkKeks(config);
-  return [checkConfiguration(config), check, await checkRedis(config), ...(await checkStore(config, keks))];
+  return [
+    checkConfiguration(config),
+    check,
+    ...(await checkHsm(config)),
+    await checkRedis(config),
+    ...(await checkStore(config, keks)),
+  ];
 }
 
 function checkConfiguration({ withoutEffect, DATABASE_URL, DATA_DIR }: Config): Check {
@@ -63,6 +69,22 @@ function checkKeks({ KEYS_DIR, production }: Config): { keks: KekSource | null; 
     return { keks, check: ok('keks', `the newest in ${KEYS_DIR} is ${keks.newest().id}`) };
   } catch (error) {
     return { keks: null, check: fail('keks', messageOf(error), 'do what the message says') };
+  }
+}
+
+/** One attempt with the PIN: devices count those that are wrong. */
+async function checkHsm(config: Config): Promise<Check[]> {
+  if (config.PKCS11_TOKEN === null) return [];
+  const { openSigner } = await import('../compose.js');
+  const signer = await openSigner(config);
+  try {
+    await signer.prepare?.();
+    const kids = (await signer.held()).map(({ kid }) => kid);
+    return [ok('hsm', `the token ${config.PKCS11_TOKEN} has ${kids.length === 0 ? 'no keys' : kids.join(', ')}`)];
+  } catch (error) {
+    return [fail('hsm', messageOf(error), 'see docs/hsm.md')];
+  } finally {
+    signer.close?.();
   }
 }
 

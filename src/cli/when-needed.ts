@@ -1,6 +1,7 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
-import type { Foundation } from '../compose.js';
+import type { Foundation, OpenSigner } from '../compose.js';
 import type { KekSource } from '../ports/kek-source.js';
+import type { TokenSigner } from '../ports/token-signer.js';
 
 export function keksWhenNeeded(open: () => KekSource): KekSource {
   let opened: KekSource | null = null;
@@ -23,4 +24,20 @@ export function announcementsWhenNeeded(open: () => Promise<Foundation['announce
     ping: async () => (await announcements()).ping(),
     close: async () => (await opened)?.close?.(),
   } satisfies Foundation['announcements'];
+}
+
+export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner & { close(): Promise<void> } {
+  let opened: Promise<OpenSigner> | null = null;
+  const signer = () => {
+    opened ??= open();
+    return opened;
+  };
+  return {
+    generate: async (alg) => (await signer()).generate(alg),
+    adopt: async (privatePkcs8) => (await signer()).adopt(privatePkcs8),
+    open: async (alg, material) => (await signer()).open(alg, material),
+    destroy: async (material) => (await signer()).destroy(material),
+    held: async () => (await signer()).held(),
+    close: async () => (await opened)?.close?.(),
+  };
 }

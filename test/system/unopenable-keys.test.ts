@@ -51,7 +51,10 @@ t.test('without its KEK a service verifies and does not sign, until the file is 
     async () => (await service.get('/readyz')).status === 503,
     () => service.output.stderr,
   );
-  t.same((await service.get('/readyz')).body.missing, ['signing_key']);
+  const { missing, signing_keys: closed } = (await service.get('/readyz')).body as Record<string, { kid: string }[]>;
+  t.same(missing, ['signing_key']);
+  t.same(closed?.map(({ kid }) => kid).sort(), kids);
+  t.match(closed, [{ kek: /^\d{8}T\d{6}Z$/, problem: 'kek_missing' }, {}]);
   t.same(await kidsIn(service), kids, 'what was published is, and nothing else');
   const lines = service.output.stdout
     .split('\n')
