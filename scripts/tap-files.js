@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { Parser } from 'tap-parser';
 
-/** A file that is told to stop says which test it was in. */
+/** For the library, which has the same limit, to say in which test it was. */
 const GRACE_MS = 5_000;
 
 /** What a stream of TAP says, as `{ passed, skips, failures, problem }`; the problem is what is wrong with it as a whole. */
@@ -42,7 +42,7 @@ function signalGroup({ pid }, signal) {
 }
 
 /** What `readTap` found, with `file`, `ms` and `stderr`; that the process ended badly is a problem too. */
-async function runFile(file, { env, cwd, timeoutS }, running) {
+async function runFile(file, { env, cwd, timeoutS, graceMs = GRACE_MS }, running) {
   const start = performance.now();
   const child = spawn(process.execPath, ['--enable-source-maps', file], {
     cwd,
@@ -56,7 +56,7 @@ async function runFile(file, { env, cwd, timeoutS }, running) {
   child.stderr.setEncoding('utf8').on('data', (text) => {
     stderr += text;
   });
-  const deadline = setTimeout(() => signalGroup(child, 'SIGKILL'), timeoutS * 1000 + GRACE_MS);
+  const deadline = setTimeout(() => signalGroup(child, 'SIGKILL'), timeoutS * 1000 + graceMs);
   const reading = readTap(child.stdout);
   const { code, signal } = await new Promise((resolve, reject) => {
     child.once('error', reject).once('exit', (code, signal) => resolve({ code, signal }));

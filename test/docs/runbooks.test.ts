@@ -13,7 +13,7 @@ import { execute, rowsOf } from '../support/service.js';
 import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
 
 const folder = fileURLToPath(new URL('../../../docs/runbooks/', import.meta.url));
-const AS_A_FUNCTION = 'keyturn() { env -u NODE_OPTIONS "$NODE" "$KEYTURN" "$@"; }';
+const AS_A_FUNCTION = 'keyturn() { "$NODE" "$KEYTURN" "$@"; }';
 const tried = ['emergency.md', 'hsm.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
 
 /** The commands of a runbook; those in a list are indented. */

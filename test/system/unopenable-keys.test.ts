@@ -2,11 +2,11 @@
 import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { embeddedFolder } from '../support/databases.js';
+import { fastStorage } from '../support/databases.js';
 import { eventually, launch, launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../support/process.js';
 
 const folder = temporaryFolder(t);
-const env = { KEYS_DIR: join(folder, 'keys'), DATA_DIR: embeddedFolder(t) };
+const env = { KEYS_DIR: join(folder, 'keys'), ...(await fastStorage(t)) };
 const kidsIn = async (service: ServiceProcess) => {
   const { keys } = (await service.get('/.well-known/jwks.json')).body as { keys: { kid: string }[] };
   return keys.map(({ kid }) => kid).sort();
