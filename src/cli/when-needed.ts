@@ -1,6 +1,6 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
 import type { Foundation, OpenSigner } from '../compose.js';
-import type { KekSource } from '../ports/kek-source.js';
+import { KekProblem, type KekSource } from '../ports/kek-source.js';
 import type { TokenSigner } from '../ports/token-signer.js';
 
 export function keksWhenNeeded(open: () => KekSource): KekSource {
@@ -9,7 +9,18 @@ export function keksWhenNeeded(open: () => KekSource): KekSource {
     opened ??= open();
     return opened;
   };
-  return { newest: () => keks().newest(), find: (id) => keks().find(id) };
+  return {
+    newest: () => keks().newest(),
+    // Without any KEK the keys can still be listed, and one that nobody can open be given up.
+    find(id) {
+      try {
+        return keks().find(id);
+      } catch (error) {
+        if (error instanceof KekProblem) return null;
+        throw error;
+      }
+    },
+  };
 }
 
 export function announcementsWhenNeeded(open: () => Promise<Foundation['announcements']>) {

@@ -33,6 +33,8 @@ export interface KeyOperation {
   outcome: cycle.Decision['outcome'];
   /** When it happened, or will by itself. */
   at: Instant | null;
+  /** Whether the other nodes were told; else they look by themselves within POLL_S. */
+  announced: boolean;
 }
 
 /** All operations reject with `store_unavailable` when the store can't be reached; nothing is then half done. */
@@ -128,8 +130,9 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   }
 
   /** The others look by themselves within POLL_S if they do not hear it; so does this node if it fails. */
-  async function tell(): Promise<void> {
-    await Promise.allSettled([announcements.announce('signing-keys'), ring.load()]);
+  async function tell(): Promise<boolean> {
+    const [announced] = await Promise.allSettled([announcements.announce('signing-keys'), ring.load()]);
+    return announced.status === 'fulfilled';
   }
 
   /** Decides on what is there until the decision is stored, or is that nothing has to be. */
@@ -148,13 +151,15 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
         }
         const { put, outcome, at } = decision;
         const before = infoOf(set);
-        if (put.length === 0) return { before, after: before, outcome, at };
+        if (put.length === 0) return { before, after: before, outcome, at, announced: true };
         if (!(await commit(set, decision, now, by, spare))) continue;
-        await tell();
+        const announced = await tell();
         await disposal.after(set.keys, put);
         // What was asked for has been done; should this fail, it is tried again before long.
         await tend().catch(() => {});
-        return { before, after: await list(), outcome, at };
+        // Nor is it undone because nobody can read now what became of it.
+        const after = await list().catch(() => infoOf(changed(set, put)));
+        return { before, after, outcome, at, announced };
       }
       throw new Refusal('key_state_conflict', {
         detail: 'The signing keys are being changed by somebody else; try again',
@@ -196,6 +201,11 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     });
 
   const list = async () => infoOf(await look());
+
+  const changed = (set: cycle.KeySet, put: readonly SigningKeyRow[]): cycle.KeySet => {
+    const keys = new Map([...set.keys, ...put].map((key) => [key.kid, key]));
+    return { ...set, keys: [...keys.values()] };
+  };
 
   function rewrapped(set: cycle.KeySet, at: Instant): cycle.Decision {
     const newest = vault.newestKekId();
