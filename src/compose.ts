@@ -15,9 +15,7 @@ import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
-import { createRedisAnnouncements } from './adapters/redis/announcements.js';
-import { connectRedis } from './adapters/redis/connection.js';
-import { createRedisProjection } from './adapters/redis/revocation-projection.js';
+import { severalSigners } from './adapters/several-signers/token-signer.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
@@ -48,6 +46,7 @@ import type { PasswordHasher } from './ports/password-hasher.js';
 import type { Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
+import type { TokenSigner } from './ports/token-signer.js';
 
 /** Seconds: failures are counted by the minute. */
 const FAILURE_WINDOW_S = 60;
@@ -68,6 +67,7 @@ export interface Messaging {
 export interface Foundation extends Omit<Messaging, 'close'> {
   database: Database;
   keks: KekSource;
+  signer: TokenSigner;
   places: Places;
   metrics: Metrics;
   clock: Clock;
@@ -88,7 +88,8 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
   });
 }
 
-export function openMessaging({ REDIS_URL }: Config, log: Log): Messaging {
+/** Likewise: a process that is the only one needs no client of Redis. */
+export async function openMessaging({ REDIS_URL }: Config, log: Log): Promise<Messaging> {
   if (REDIS_URL === null) {
     return {
       announcements: createInProcessAnnouncements(),
@@ -96,6 +97,11 @@ export function openMessaging({ REDIS_URL }: Config, log: Log): Messaging {
       async close() {},
     };
   }
+  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }] = await Promise.all([
+    import('./adapters/redis/connection.js'),
+    import('./adapters/redis/announcements.js'),
+    import('./adapters/redis/revocation-projection.js'),
+  ]);
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
   return {
     announcements: createRedisAnnouncements(redis),
@@ -148,9 +154,9 @@ const composeRevocations = (config: Config, { database, projection, metrics, clo
     within,
   });
 
-function composeKeys(config: Config, { database, announcements, keks, clock, random }: Ground) {
+function composeKeys(config: Config, { database, announcements, keks, signer, clock, random }: Ground) {
   const store = createSigningKeyStore(database);
-  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random, thumbprint });
+  const vault = createKeyVault({ keks, signer, random, thumbprint });
   const ring = createKeyRing({ store, vault, announcements, clock, alg: config.SIGNING_ALG });
   const settings = { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS };
   return {
@@ -182,6 +188,23 @@ export function composeAdministration(
     clients: createClientAdministration(createClientStore(database), revocations, clock, random),
     keys: signingKeys,
   };
+}
+
+/** A signer that may have something to say before its first use, and to give back after the last. */
+export type OpenSigner = TokenSigner & { prepare?(): Promise<void>; close?(): void };
+
+/**
+ * Keys in this process, in a PKCS #11 token, or, while one takes the place of the other, in both. Where there is no token
+ * that can be used, `prepare` rejects with one line for the operator: what is in the process is good all the same.
+ */
+export async function openSigner(config: Config): Promise<OpenSigner> {
+  const { PKCS11_MODULE: module, PKCS11_TOKEN: token, PKCS11_PIN: pin } = config;
+  if (module === null || token === null || pin === null) return severalSigners(nodeTokenSigner);
+  const { createPkcs11Signer } = await import('./adapters/pkcs11/token-signer.js');
+  const device = createPkcs11Signer({ module, token, pin, random: systemRandom, verifySignature });
+  const { close } = device;
+  if (config.SIGNER === 'local') return { ...severalSigners(nodeTokenSigner, device), close };
+  return { ...severalSigners(device, nodeTokenSigner), prepare: () => device.ensureSupport(config.SIGNING_ALG), close };
 }
 
 export function compose(config: Config, foundation: Foundation): Services {

@@ -80,6 +80,14 @@ export const variables = {
     parse: boolean,
   }),
   KEYS_DIR: variable({ meaning: 'Folder of the key-encryption keys', default: './keys', parse: text }),
+  SIGNER: variable({
+    meaning: 'Where new signing keys are made and kept: sealed in the database, or in a PKCS #11 token (docs/hsm.md)',
+    default: 'local',
+    parse: oneOf('local', 'pkcs11'),
+  }),
+  PKCS11_MODULE: variable({ meaning: 'Path of the PKCS #11 library of an HSM', default: null, parse: text }),
+  PKCS11_TOKEN: variable({ meaning: 'Label of the token in it', default: null, parse: text }),
+  PKCS11_PIN: variable({ meaning: 'User PIN of the token', default: null, parse: text, secret: true }),
   SIGNING_ALG: variable({
     meaning: 'Algorithm that tokens are signed with; a change is a rotation',
     default: 'RS256',
@@ -205,6 +213,7 @@ export function readConfig(env: Environment = process.env, purpose: 'service' | 
   }
   if (values.METRICS_PORT !== null && values.METRICS_PORT === values.PORT)
     problems.push('METRICS_PORT: must be another port than PORT');
+  problems.push(...signerProblems(values, problems));
   if (problems.length > 0) throw new ConfigError(problems);
   const withoutEffect = entries
     .filter(([name, spec]) => spec.later && (env[name] || env[`${name}_FILE`]))
@@ -251,6 +260,16 @@ function productionProblems(values: Values): string[] {
     problems.push('REDIS_URL: must be set in production with a DATABASE_URL, unless SINGLE_PROCESS=true');
   }
   return problems;
+}
+
+/** A token that no new key is made in may still hold old ones, so that it can be named with SIGNER=local too. */
+function signerProblems(values: Values, problems: readonly string[]): string[] {
+  const names = ['PKCS11_MODULE', 'PKCS11_TOKEN', 'PKCS11_PIN'] as const;
+  const named = new Set(problems.map(nameOf).map((name) => name.replace(/_FILE$/, '')));
+  const needed = values.SIGNER === 'pkcs11' || names.some((name) => values[name] !== null);
+  return names
+    .filter((name) => needed && values[name] === null && !named.has(name))
+    .map((name) => `${name}: must be set with SIGNER=pkcs11, or with the others of the token`);
 }
 
 /** A service that listens on all addresses is reached from this machine by loopback. */

@@ -7,7 +7,7 @@ import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { welcome } from './cli/welcome.js';
-import { compose, openDatabase, openKeks, openMessaging, openPlaces } from './compose.js';
+import { compose, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
@@ -69,9 +69,12 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
   const places = await openPlaces(config);
   const keks = openKeks(config, log);
+  const signer = await openSigner(config);
+  // Tokens of keys that are there are verified all the same; without any key the start ends below.
+  await signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
   const database = await openDatabase(config, log);
-  const { announcements, projection, close: closeMessaging } = openMessaging(config, log);
-  const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close()];
+  const { announcements, projection, close: closeMessaging } = await openMessaging(config, log);
+  const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close(), () => signer.close?.()];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();
   };
@@ -83,6 +86,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       announcements,
       projection,
       keks,
+      signer,
       places,
       metrics,
       clock: systemClock,

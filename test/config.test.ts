@@ -102,6 +102,22 @@ t.test('what would quietly mean something else is refused', async (t) => {
   t.match(problemsOf({ DATABASE_URL: 'postgres://h/d?options=-c%20timezone%3DAsia/Tokyo' }), [/^DATABASE_URL/]);
 });
 
+t.test('a token that holds signing keys is named whole or not at all', async (t) => {
+  const token = { PKCS11_MODULE: '/usr/lib/hsm.so', PKCS11_TOKEN: 'keyturn', PKCS11_PIN: 's3cret' };
+  t.match(readConfig({}), { SIGNER: 'local', PKCS11_MODULE: null, PKCS11_TOKEN: null, PKCS11_PIN: null });
+  t.match(readConfig({ SIGNER: 'pkcs11', ...token }), { SIGNER: 'pkcs11', ...token });
+  t.match(readConfig(token), { SIGNER: 'local', ...token }, 'it may hold old keys while new ones are made elsewhere');
+  t.match(problemsOf({ SIGNER: 'pkcs11' }), [/^PKCS11_MODULE: /, /^PKCS11_TOKEN: /, /^PKCS11_PIN: /]);
+  for (const name of Object.keys(token)) {
+    const problems = problemsOf({ SIGNER: 'pkcs11', ...token, [name]: '' });
+    t.match(problems, [new RegExp(`^${name}: must be set`)]);
+    t.notMatch(problems.join(), /s3cret/);
+  }
+  t.match(problemsOf({ PKCS11_PIN: 's3cret' }), [/^PKCS11_MODULE: /, /^PKCS11_TOKEN: /]);
+  t.match(problemsOf({ SIGNER: 'hsm' }), [/^SIGNER: expected one of local, pkcs11/]);
+  t.match(problemsOf({ ...token, PKCS11_PIN: '', PKCS11_PIN_FILE: '/absent' }), [/^PKCS11_PIN_FILE: cannot/]);
+});
+
 t.test('metrics are kept off the public port', async (t) => {
   t.match(readConfig({}), { METRICS_PORT: null });
   t.match(readConfig({ METRICS_PORT: '9090' }), { METRICS_PORT: 9090 });

@@ -12,7 +12,7 @@ import { type ErrorCode, Refusal } from '../domain/errors.js';
 import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
 import { countNothing } from '../ports/metrics.js';
-import { keksWhenNeeded, messagingWhenNeeded } from './when-needed.js';
+import { keksWhenNeeded, messagingWhenNeeded, signerWhenNeeded } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
@@ -106,7 +106,7 @@ async function clockOf(database: Database, own: Clock): Promise<Clock> {
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
-      { composeAdministration, openMessaging },
+      { composeAdministration, openMessaging, openSigner },
       { readKeks },
       { buildLocalApp },
       { createLogger },
@@ -121,6 +121,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       import('../adapters/system/random.js'),
     ]);
     const { announcements, projection, close } = messagingWhenNeeded(() => openMessaging(config, quiet));
+    const signer = signerWhenNeeded(() => openSigner(config));
     const administration = composeAdministration(config, {
       database,
       announcements,
@@ -128,6 +129,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       metrics: countNothing,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
+      signer,
       clock: await clockOf(database, systemClock),
       random: systemRandom,
     });
@@ -139,6 +141,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     } finally {
       await app.close();
       await close();
+      await signer.close();
     }
   });
 

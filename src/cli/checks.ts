@@ -13,7 +13,7 @@ import { answers, callOver, overSocket } from './administration.js';
 import { quiet } from './with-database.js';
 
 export interface Check {
-  check: 'configuration' | 'keks' | 'redis' | 'service' | 'database' | 'migrations' | 'clock' | 'signing_keys';
+  check: 'configuration' | 'keks' | 'hsm' | 'redis' | 'service' | 'database' | 'migrations' | 'clock' | 'signing_keys';
   status: 'ok' | 'warn' | 'fail';
   detail: string;
   /** What to do; where there is something. */
@@ -44,7 +44,13 @@ export async function diagnose(env?: Environment): Promise<Check[]> {
     return error.problems.map((problem) => fail('configuration', problem, 'see docs/configuration.md'));
   }
   const { keks, check } = checkKeks(config);
-  return [checkConfiguration(config), check, await checkRedis(config), ...(await checkStore(config, keks))];
+  return [
+    checkConfiguration(config),
+    check,
+    ...(await checkHsm(config)),
+    await checkRedis(config),
+    ...(await checkStore(config, keks)),
+  ];
 }
 
 function checkConfiguration({ withoutEffect, DATABASE_URL, DATA_DIR }: Config): Check {
@@ -66,13 +72,29 @@ function checkKeks({ KEYS_DIR, production }: Config): { keks: KekSource | null; 
   }
 }
 
+/** One attempt with the PIN: devices count those that are wrong. */
+async function checkHsm(config: Config): Promise<Check[]> {
+  if (config.PKCS11_TOKEN === null) return [];
+  const { openSigner } = await import('../compose.js');
+  const signer = await openSigner(config);
+  try {
+    await signer.prepare?.();
+    const kids = (await signer.held()).map(({ kid }) => kid);
+    return [ok('hsm', `the token ${config.PKCS11_TOKEN} has ${kids.length === 0 ? 'no keys' : kids.join(', ')}`)];
+  } catch (error) {
+    return [fail('hsm', messageOf(error), 'see docs/hsm.md')];
+  } finally {
+    signer.close?.();
+  }
+}
+
 async function checkRedis(config: Config): Promise<Check> {
   if (config.REDIS_URL === null) {
     if (config.DATABASE_URL === null || config.SINGLE_PROCESS) return ok('redis', 'none: this is the only process');
     return warn('redis', 'none', 'set REDIS_URL, unless only one process runs: then SINGLE_PROCESS=true');
   }
   const { openMessaging } = await import('../compose.js');
-  const { announcements, close } = openMessaging(config, quiet);
+  const { announcements, close } = await openMessaging(config, quiet);
   try {
     await within(PROBE_TIMEOUT_MS, announcements.ping());
     return ok('redis', 'answers');

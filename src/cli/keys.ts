@@ -44,6 +44,12 @@ const asText = ({ outcome, at, before, after }: KeyChange): string => {
   return [first, '', 'Before:', asTable(before), '', 'After:', asTable(after)].join('\n');
 };
 
+function showChange(context: Context, options: Shared, change: KeyChange, text: string): void {
+  show(context, options, change, () => text);
+  if (!change.announced)
+    context.terminal.note('Redis cannot be reached: the other processes were not told, and follow within 30 seconds');
+}
+
 /** A kid may begin with a dash, and is no option then; what is no kid either is refused as one. */
 const withKid = (command: Command): Command =>
   command.argument('<kid>', 'as `keyturn keys list` shows it', kid).allowUnknownOption();
@@ -82,7 +88,7 @@ export const keysCommand = (context: Context): Command => {
       .action((options: Shared) =>
         administration(async (call) => {
           const change = await call<KeyChange>('POST', `${KEYS}/${verb}`);
-          show(context, options, change, () => asText(change));
+          showChange(context, options, change, asText(change));
         }),
       );
   }
@@ -93,7 +99,7 @@ export const keysCommand = (context: Context): Command => {
     .action((kid: string, options: Shared) =>
       administration(async (call) => {
         const change = await call<KeyChange>('POST', `${KEYS}/${kid}/promote`);
-        show(context, options, change, () => asText(change));
+        showChange(context, options, change, asText(change));
       }),
     );
 
@@ -108,7 +114,7 @@ export const keysCommand = (context: Context): Command => {
         const cost = compromised ? `\n${COST}\n` : ' ';
         await confirm(context, options, `The key ${kid} is ${state}.${cost}Revoke it for good?`);
         const change = await call<KeyChange>('POST', `${KEYS}/${kid}/revoke`, { compromised });
-        show(context, options, change, () => asText(change));
+        showChange(context, options, change, asText(change));
       }),
     );
 
@@ -120,7 +126,7 @@ export const keysCommand = (context: Context): Command => {
       const pem = readFileSync(file, 'utf8');
       return administration(async (call) => {
         const imported = await call<ImportedKey>('POST', KEYS, { pem, alg });
-        show(context, options, imported, () => `kid  ${imported.kid}\n${asText(imported)}`);
+        showChange(context, options, imported, `kid  ${imported.kid}\n${asText(imported)}`);
         terminal.note(`${file} still holds the private key: destroy it`);
       });
     });

@@ -1,6 +1,7 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
-import type { Messaging } from '../compose.js';
-import type { KekSource } from '../ports/kek-source.js';
+import type { Messaging, OpenSigner } from '../compose.js';
+import { KekProblem, type KekSource } from '../ports/kek-source.js';
+import type { TokenSigner } from '../ports/token-signer.js';
 
 export function keksWhenNeeded(open: () => KekSource): KekSource {
   let opened: KekSource | null = null;
@@ -8,33 +9,58 @@ export function keksWhenNeeded(open: () => KekSource): KekSource {
     opened ??= open();
     return opened;
   };
-  return { newest: () => keks().newest(), find: (id) => keks().find(id) };
+  return {
+    newest: () => keks().newest(),
+    // Without any KEK the keys can still be listed, and one that nobody can open be given up.
+    find(id) {
+      try {
+        return keks().find(id);
+      } catch (error) {
+        if (error instanceof KekProblem) return null;
+        throw error;
+      }
+    },
+  };
 }
 
-export function messagingWhenNeeded(open: () => Messaging): Messaging {
-  let opened: Messaging | null = null;
+export function messagingWhenNeeded(open: () => Promise<Messaging>): Messaging {
+  let opened: Promise<Messaging> | null = null;
   const messaging = () => {
     opened ??= open();
     return opened;
   };
-  const announcements = () => messaging().announcements;
-  const projection = () => messaging().projection;
   return {
     announcements: {
-      announce: (...args) => announcements().announce(...args),
-      listen: (...args) => announcements().listen(...args),
-      ping: () => announcements().ping(),
+      announce: async (...args) => (await messaging()).announcements.announce(...args),
+      ping: async () => (await messaging()).announcements.ping(),
+      listen() {},
     },
     projection: {
-      renew: (...args) => projection().renew(...args),
-      publish: (...args) => projection().publish(...args),
-      behind: (...args) => projection().behind(...args),
-      drop: (...args) => projection().drop(...args),
-      ask: (...args) => projection().ask(...args),
-      rebuild: (...args) => projection().rebuild(...args),
+      renew: async (...args) => (await messaging()).projection.renew(...args),
+      publish: async (...args) => (await messaging()).projection.publish(...args),
+      behind: async (...args) => (await messaging()).projection.behind(...args),
+      drop: async (...args) => (await messaging()).projection.drop(...args),
+      ask: async (...args) => (await messaging()).projection.ask(...args),
+      rebuild: async (...args) => (await messaging()).projection.rebuild(...args),
       // A command holds no copy that others would have to tell of anything.
       listen() {},
     },
-    close: async () => opened?.close(),
+    close: async () => (await opened)?.close(),
+  };
+}
+
+export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner & { close(): Promise<void> } {
+  let opened: Promise<OpenSigner> | null = null;
+  const signer = () => {
+    opened ??= open();
+    return opened;
+  };
+  return {
+    generate: async (alg) => (await signer()).generate(alg),
+    adopt: async (privatePkcs8) => (await signer()).adopt(privatePkcs8),
+    open: async (alg, material) => (await signer()).open(alg, material),
+    destroy: async (material) => (await signer()).destroy(material),
+    held: async () => (await signer()).held(),
+    close: async () => (await opened)?.close?.(),
   };
 }

@@ -35,16 +35,34 @@ export interface AccessTokenIssuer {
   issue(content: AccessTokenContent): Promise<string>;
 }
 
+/** A refresh has been committed by now: its client is told to ask again, and the retry is a replay. */
+function refuse(cause: unknown): never {
+  throw new Refusal('signing_key_unavailable', { cause });
+}
+
 const encode = (value: unknown): string => toBase64url(Buffer.from(JSON.stringify(value)));
 
+type SigningKey = ReturnType<KeyRing['signingKey']>;
+
 export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTokenIssuer {
+  async function sign({ kid, alg, handle }: SigningKey, claims: object): Promise<string> {
+    const signingInput = `${encode({ alg, kid, typ: 'at+jwt' })}.${encode(claims)}`;
+    return `${signingInput}.${toBase64url(await handle.sign(Buffer.from(signingInput)))}`;
+  }
+
+  /** Another node may have rotated a moment ago, and destroyed in a device the key that this one still knows. */
+  async function successorOf(kid: string): Promise<SigningKey | null> {
+    await keys.load();
+    const key = keys.signingKey();
+    return key.kid === kid ? null : key;
+  }
+
   return {
     ensureCanIssue() {
       keys.signingKey();
     },
     async issue({ sub, aud, iat, ttl, jti, clientId, scope, sid, roles, authTime }) {
-      const { kid, alg, handle } = keys.signingKey();
-      const header = { alg, kid, typ: 'at+jwt' };
+      const key = keys.signingKey();
       // JSON leaves out what is undefined. The order is fixed: with RS256 the same content is the same token.
       const exp = iat + ttl;
       const claims = {
@@ -61,12 +79,13 @@ export function createAccessTokenIssuer(issuer: string, keys: KeyRing): AccessTo
         roles,
         auth_time: authTime,
       };
-      const signingInput = `${encode(header)}.${encode(claims)}`;
-      // A refresh has been committed by now: its client is told to ask again, and the retry is a replay.
-      const signature = await handle.sign(Buffer.from(signingInput)).catch((cause) => {
-        throw new Refusal('signing_key_unavailable', { cause });
-      });
-      return `${signingInput}.${toBase64url(signature)}`;
+      try {
+        return await sign(key, claims);
+      } catch (cause) {
+        const successor = await successorOf(key.kid).catch(() => null);
+        if (successor !== null) return sign(successor, claims).catch(refuse);
+        return refuse(cause);
+      }
     },
   };
 }

@@ -42,6 +42,17 @@ function refuseOddities({ type, grants, idleTtl, absoluteTtl, corsOrigins }: Cli
   if (detail !== undefined) throw new Refusal('invalid_request', { detail });
 }
 
+/** Each member with its value before and after; all are settings, and none is a secret. */
+const changedMembers = (before: Client, changes: Partial<ClientSettings>) =>
+  Object.fromEntries(
+    (Object.keys(changes) as (keyof ClientSettings)[])
+      .sort()
+      .map((name) => [name, { before: before[name], after: changes[name] }]),
+  );
+
+/** How often a change is tried again that found the client changed under it. */
+const MAX_ATTEMPTS = 5;
+
 const noSuchClient = () => new Refusal('not_found', { detail: 'There is no such client' });
 
 export function createClientAdministration(
@@ -82,10 +93,17 @@ export function createClientAdministration(
       return made;
     },
     async update(clientId, changes, by) {
-      refuseOddities({ ...(await find(clientId)), ...changes });
-      const updated = event('client.updated', clientId, by, { changed: Object.keys(changes).sort() });
-      if (!(await store.update(clientId, changes, updated))) throw noSuchClient();
-      return find(clientId);
+      // Somebody else may change it between the look and the change: two changes that are well by themselves need not be
+      // together, and the event would tell of values that were not there.
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const before = await find(clientId);
+        const after = { ...before, ...changes };
+        refuseOddities(after);
+        const changed = changedMembers(before, changes);
+        if (await store.update(before, after, event('client.updated', clientId, by, { changed })))
+          return find(clientId);
+      }
+      throw new Refusal('overloaded', { retryAfter: 1 });
     },
     async rotateSecret(clientId, by) {
       const client = await find(clientId);

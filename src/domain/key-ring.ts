@@ -11,7 +11,7 @@ import { auditEvent, byService } from './audit.js';
 import { coalesced } from './coalesced.js';
 import { Refusal } from './errors.js';
 import { first } from './key-cycle.js';
-import type { KeyProblem, KeyVault } from './key-vault.js';
+import type { KeyFault, KeyVault } from './key-vault.js';
 import type { SigningAlg } from './types.js';
 
 /** `max-age` of the JWKS, seconds (M in the design). Everything else in a key's life is derived from it. */
@@ -30,10 +30,9 @@ export interface PublishedKey {
   publicJwk: JWK;
 }
 
-export interface SealedKeyProblem {
+export interface SealedKeyProblem extends KeyFault {
   kid: string;
   kekId: string | null;
-  problem: KeyProblem;
 }
 
 export interface KeyRing {
@@ -45,7 +44,7 @@ export interface KeyRing {
   find(kid: string): Promise<PublishedKey | null>;
   /** The same array as long as the same view of the keys is held. */
   published(): readonly PublishedKey[];
-  /** Keys that should be able to sign but could not be opened. */
+  /** Keys that should be able to sign but could not be opened, or do not sign. */
   problems(): readonly SealedKeyProblem[];
 }
 
@@ -99,10 +98,12 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     };
     // What can no longer sign is forgotten: only the keys of these rows are taken over.
     const open = new Map<string, Opened>();
+    const found = await openAll(rows, fresh.problems);
     for (const row of rows) {
-      if (row.state === 'retiring') continue;
-      const known = openRow(row, fresh.problems);
-      if (known === null) continue;
+      const known = found.get(row.kid);
+      if (known === undefined) continue;
+      // By the next look, and by readiness meanwhile, it is known whether a key that nobody has used yet does sign.
+      known.handle.check();
       open.set(row.kid, known);
       // With several algorithms published, the configured one signs; until it has a key, the one that there is.
       const preferred = fresh.signing === null || row.alg === alg;
@@ -112,16 +113,27 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     view = fresh;
   }
 
-  function openRow(row: SigningKeyRow, problems: SealedKeyProblem[]): Opened | null {
+  /** All at once: a device that does not answer is waited for once. */
+  async function openAll(rows: SigningKeyRow[], problems: SealedKeyProblem[]): Promise<Map<string, Opened>> {
+    const results = await Promise.all(rows.filter(({ state }) => state !== 'retiring').map(openRow));
+    const found = new Map<string, Opened>();
+    for (const { kid, kekId, opened, fault } of results) {
+      if (fault !== null) problems.push({ kid, kekId, ...fault });
+      if (opened !== null) found.set(kid, opened);
+    }
+    return found;
+  }
+
+  async function openRow(row: SigningKeyRow) {
     const { kid, kekId, sealedPrivate } = row;
     const known = opened.get(kid) ?? null;
-    if (sealedPrivate === null) return null;
-    if (known?.kekId === kekId && Buffer.compare(known.sealedPrivate, sealedPrivate) === 0) return known;
-    const handle = vault.open(row);
-    if (typeof handle !== 'string') return { kekId, sealedPrivate, handle };
-    problems.push({ kid, kekId, problem: handle });
+    if (sealedPrivate === null) return { kid, kekId, opened: null, fault: null };
+    const unchanged = known?.kekId === kekId && Buffer.compare(known.sealedPrivate, sealedPrivate) === 0;
+    if (unchanged) return { kid, kekId, opened: known, fault: null };
+    const result = await vault.open(row);
+    if ('handle' in result) return { kid, kekId, opened: { kekId, sealedPrivate, handle: result.handle }, fault: null };
     // Sealed anew in a way that this node cannot open. It goes on with what it has, and says that a restart would end it.
-    return known;
+    return { kid, kekId, opened: known, fault: result };
   }
 
   /** Nobody has seen a key yet, so the first one may sign at once. Of several nodes that start together one wins. */
@@ -137,15 +149,28 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     if (await store.createFirst(row, audit)) {
       // The others look by themselves within POLL_S if they do not hear it.
       await announcements.announce('signing-keys').catch(() => {});
+    } else {
+      // What cannot be destroyed now is found by the node that next looks for what was left behind.
+      await vault.destroy(key).catch(() => {});
     }
+  }
+
+  /** What does not sign now, though it could be opened. */
+  function silent(): SealedKeyProblem[] {
+    return [...opened].flatMap(([kid, { kekId, handle }]) => {
+      const error = handle.problem();
+      return error === null ? [] : [{ kid, kekId, problem: 'not_signing' as const, error }];
+    });
   }
 
   return {
     load,
     signingKey() {
       const fresh = view !== null && clock.monotonic() - view.readAt <= MAX_VIEW_AGE_S * 1000;
-      if (!fresh || !view?.signing) throw new Refusal('signing_key_unavailable', { retryAfter: POLL_S });
-      return view.signing;
+      const signing = view?.signing ?? null;
+      if (!fresh || signing === null || signing.handle.problem() !== null)
+        throw new Refusal('signing_key_unavailable', { retryAfter: POLL_S });
+      return signing;
     },
     async find(kid) {
       const known = view?.byKid.get(kid);
@@ -158,7 +183,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       return view?.byKid.get(kid) ?? null;
     },
     published: () => view?.published ?? [],
-    problems: () => view?.problems ?? [],
+    problems: () => [...(view?.problems ?? []), ...silent()],
   };
 }
 

@@ -3,7 +3,7 @@ import type { Announcements } from '../ports/announcements.js';
 import type { Clock } from '../ports/clock.js';
 import type { DatabaseHealth } from '../ports/database-health.js';
 import { CLOCK_TOLERANCE_S } from './access-token.js';
-import type { KeyRing } from './key-ring.js';
+import type { KeyRing, SealedKeyProblem } from './key-ring.js';
 
 export type Missing = 'database' | 'redis' | 'signing_key' | 'clock';
 
@@ -13,6 +13,8 @@ const PROBE_TIMEOUT_MS = 2000;
 export interface Readiness {
   /** Empty when all is well. */
   missing(): Promise<Missing[]>;
+  /** Why `signing_key` is among them, where it is about keys that are there. */
+  keyProblems(): readonly SealedKeyProblem[];
 }
 
 export function createReadiness(
@@ -57,6 +59,7 @@ export function createReadiness(
   // Anybody may ask, so that however many do, there is one look at a time.
   let looking: Promise<Missing[]> | null = null;
   return {
+    keyProblems: () => keys.problems(),
     missing() {
       looking ??= look().finally(() => {
         looking = null;

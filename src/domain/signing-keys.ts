@@ -6,6 +6,7 @@ import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../ports/s
 import { auditEvent, byService } from './audit.js';
 import { Refusal } from './errors.js';
 import * as cycle from './key-cycle.js';
+import { createKeyDisposal, type Leftover } from './key-disposal.js';
 import { JWKS_MAX_AGE_S, type KeyRing } from './key-ring.js';
 import type { KeyVault, SealedKey } from './key-vault.js';
 import type { By, Instant, SigningAlg } from './types.js';
@@ -32,6 +33,8 @@ export interface KeyOperation {
   outcome: cycle.Decision['outcome'];
   /** When it happened, or will by itself. */
   at: Instant | null;
+  /** Whether the other nodes were told; else they look by themselves within POLL_S. */
+  announced: boolean;
 }
 
 /** All operations reject with `store_unavailable` when the store can't be reached; nothing is then half done. */
@@ -51,8 +54,10 @@ export interface SigningKeys {
   import(pem: string, alg: SigningAlg | null, by: By): Promise<KeyOperation & { kid: string }>;
   /** Seals every private key under the newest KEK. Rejects with `key_unusable`, and then none is. */
   rewrap(by: By): Promise<KeyOperation>;
-  /** Does what is due, and keeps a pending key ready. Resolves to what it did. */
+  /** Does what is due, keeps a pending key ready, and destroys what is left of others. Resolves to what it did. */
   tend(): Promise<cycle.KeyEvent[]>;
+  /** What `tend` found outside of the store and could not, or may not, destroy. */
+  leftovers(): readonly Leftover[];
 }
 
 export interface SigningKeysParts {
@@ -67,17 +72,24 @@ export interface SigningKeysParts {
   settings: Omit<cycle.CycleSettings, 'maxAge'>;
 }
 
+/** A key pair that was made for a decision. It is destroyed if nothing comes of that. */
+interface Spare {
+  key: SealedKey | null;
+}
+
 /** Whoever loses the swap looks again; each time somebody else has won, so that it ends soon. */
 const MAX_ATTEMPTS = 20;
 
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   const { store, vault, ring, announcements, clock, readPrivateKey } = parts;
+  const disposal = createKeyDisposal(vault);
   const settings: cycle.CycleSettings = { ...parts.settings, maxAge: JWKS_MAX_AGE_S };
 
   async function look(): Promise<cycle.KeySet> {
     const { keys, longestTokenTtl } = await store.keySet();
     const sealed = keys.filter(({ sealedPrivate }) => sealedPrivate !== null);
-    const unusable = new Set(sealed.filter((key) => typeof vault.open(key) === 'string').map(({ kid }) => kid));
+    const tried = await Promise.all(sealed.map(async (key) => ({ kid: key.kid, result: await vault.open(key) })));
+    const unusable = new Set(tried.filter(({ result }) => !('handle' in result)).map(({ kid }) => kid));
     return { keys, unusable, longestTokenTtl };
   }
 
@@ -89,66 +101,97 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     return look();
   }
 
-  function commit(set: cycle.KeySet, { put, events }: cycle.Change, at: Instant, by: By): Promise<boolean> {
+  async function commit(
+    set: cycle.KeySet,
+    { put, events }: cycle.Change,
+    at: Instant,
+    by: By,
+    spare: Spare,
+  ): Promise<boolean> {
     const audit = events.map(({ event, kid, alg, details }) =>
       auditEvent(event, 'success', at, by.caller, { actor: by.actor, details: { kid, alg, ...details } }),
     );
-    return store.change(set.keys, put, audit);
+    const { key } = spare;
+    const used = put.some(({ kid }) => kid === key?.kid);
+    // Where the database's answer is lost the key may have been stored: only after a clear no is it spare again.
+    if (used) spare.key = null;
+    const done = await store.change(set.keys, put, audit);
+    if (used && !done) spare.key = key;
+    return done;
+  }
+
+  async function withSpare<T>(work: (spare: Spare) => Promise<T>): Promise<T> {
+    const spare: Spare = { key: null };
+    try {
+      return await work(spare);
+    } finally {
+      if (spare.key !== null) await disposal.discard(spare.key);
+    }
   }
 
   /** The others look by themselves within POLL_S if they do not hear it; so does this node if it fails. */
-  async function tell(): Promise<void> {
-    await Promise.allSettled([announcements.announce('signing-keys'), ring.load()]);
+  async function tell(): Promise<boolean> {
+    const [announced] = await Promise.allSettled([announcements.announce('signing-keys'), ring.load()]);
+    return announced.status === 'fulfilled';
   }
 
   /** Decides on what is there until the decision is stored, or is that nothing has to be. */
-  async function carryOut(
+  const carryOut = (
     decide: (set: cycle.KeySet, at: Instant, fresh: SealedKey | null) => cycle.Decision | typeof cycle.NEEDS_KEY,
     by: By,
-  ): Promise<KeyOperation> {
-    let fresh: SealedKey | null = null;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const set = await lookAtSome();
-      const now = clock.now();
-      const decision = decide(set, now, fresh);
-      if (decision === cycle.NEEDS_KEY) {
-        fresh = await vault.make(settings.alg);
-        continue;
-      }
-      const { put, outcome, at } = decision;
-      const before = infoOf(set);
-      if (put.length === 0) return { before, after: before, outcome, at };
-      if (!(await commit(set, decision, now, by))) continue;
-      await tell();
-      // What was asked for has been done; should this fail, it is tried again before long.
-      await tend().catch(() => {});
-      return { before, after: await list(), outcome, at };
-    }
-    throw new Refusal('key_state_conflict', {
-      detail: 'The signing keys are being changed by somebody else; try again',
-    });
-  }
-
-  async function tend(): Promise<cycle.KeyEvent[]> {
-    const did: cycle.KeyEvent[] = [];
-    let fresh: SealedKey | null = null;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const set = await lookAtSome();
-      const now = clock.now();
-      let change = cycle.due(set, now, settings);
-      if (change.put.length === 0) {
-        if (!cycle.lacksPending(set, settings)) break;
-        if (fresh === null) {
-          fresh = await vault.make(settings.alg);
+  ): Promise<KeyOperation> =>
+    withSpare(async (spare) => {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const set = await lookAtSome();
+        const now = clock.now();
+        const decision = decide(set, now, spare.key);
+        if (decision === cycle.NEEDS_KEY) {
+          spare.key = await vault.make(settings.alg);
           continue;
         }
-        change = cycle.publish(fresh, now);
+        const { put, outcome, at } = decision;
+        const before = infoOf(set);
+        if (put.length === 0) return { before, after: before, outcome, at, announced: true };
+        if (!(await commit(set, decision, now, by, spare))) continue;
+        const announced = await tell();
+        await disposal.after(set.keys, put);
+        // What was asked for has been done; should this fail, it is tried again before long.
+        await tend().catch(() => {});
+        // Nor is it undone because nobody can read now what became of it.
+        const after = await list().catch(() => infoOf(changed(set, put)));
+        return { before, after, outcome, at, announced };
       }
-      if (await commit(set, change, now, byService)) did.push(...change.events);
-    }
-    if (did.length > 0) await tell();
-    return did;
-  }
+      throw new Refusal('key_state_conflict', {
+        detail: 'The signing keys are being changed by somebody else; try again',
+      });
+    });
+
+  const tend = (): Promise<cycle.KeyEvent[]> =>
+    withSpare(async (spare) => {
+      const did: cycle.KeyEvent[] = [];
+      const committed: { set: cycle.KeySet; put: cycle.Change['put'] }[] = [];
+      let set = await lookAtSome();
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++, set = await lookAtSome()) {
+        const now = clock.now();
+        let change = cycle.due(set, now, settings);
+        if (change.put.length === 0) {
+          if (!cycle.lacksPending(set, settings)) break;
+          if (spare.key === null) {
+            spare.key = await vault.make(settings.alg);
+            continue;
+          }
+          change = cycle.publish(spare.key, now);
+        }
+        if (await commit(set, change, now, byService, spare)) {
+          did.push(...change.events);
+          committed.push({ set, put: change.put });
+        }
+      }
+      if (did.length > 0) await tell();
+      for (const { set: seen, put } of committed) await disposal.after(seen.keys, put);
+      await disposal.sweep(set.keys);
+      return did;
+    });
 
   const infoOf = (set: cycle.KeySet): KeyInfo[] =>
     set.keys.map((key) => {
@@ -158,6 +201,11 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     });
 
   const list = async () => infoOf(await look());
+
+  const changed = (set: cycle.KeySet, put: readonly SigningKeyRow[]): cycle.KeySet => {
+    const keys = new Map([...set.keys, ...put].map((key) => [key.kid, key]));
+    return { ...set, keys: [...keys.values()] };
+  };
 
   function rewrapped(set: cycle.KeySet, at: Instant): cycle.Decision {
     const newest = vault.newestKekId();
@@ -180,13 +228,14 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   return {
     list,
     tend,
+    leftovers: disposal.leftovers,
     rotate: (by) => carryOut((set, at, fresh) => cycle.rotate(set, at, settings, fresh), by),
     promote: (kid, by) => carryOut((set, at) => cycle.promote(set, kid, at, settings), by),
     revoke: (kid, { compromised }, by) =>
       carryOut((set, at, fresh) => cycle.revoke(set, kid, compromised, at, settings, fresh), by),
     async import(pem, asked, by) {
       const alg = asked ?? settings.alg;
-      const key = await vault.seal(alg, await readPrivateKey(pem, alg));
+      const key = await vault.adopt(alg, await readPrivateKey(pem, alg));
       return { kid: key.kid, ...(await carryOut((set, at) => cycle.adopt(set, key, at), by)) };
     },
     rewrap: (by) => carryOut((set, at) => rewrapped(set, at), by),

@@ -1,5 +1,5 @@
 /** /v1/users, /v1/login, /v1/me: a person's account. */
-import { Type } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import type { User as DomainUser } from '../domain/types.js';
 import { authenticate } from './bearer.js';

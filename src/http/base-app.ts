@@ -1,7 +1,7 @@
 /** What every server of HTTP here is made on: its limits, the formats of its answers, its log, and how it drains. */
 import { randomUUID } from 'node:crypto';
 import { METHODS } from 'node:http';
-import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -9,6 +9,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
 import { registerDraining } from './draining.js';

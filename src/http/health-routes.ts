@@ -1,5 +1,5 @@
 /** /livez: the process answers. /readyz: it can do its work. */
-import { Type } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { Closed, refusals } from './schemas.js';
 import type { Services } from './services.js';
@@ -33,17 +33,19 @@ export function healthRoutes(app: App, { readiness }: Pick<Services, 'readiness'
         tags: ['health'],
         operationId: 'readyz',
         summary: 'Whether the service can do its work',
-        description: 'If not, `missing` lists what it lacks: `database`, `redis`, `signing_key`, `clock`.',
+        description:
+          'If not, `missing` lists what it lacks: `database`, `redis`, `signing_key`, `clock`; and `signing_keys` the keys that cannot be used, with `kid`, `kek` and `problem`.',
         response: { 200: Ok, ...refusals('/readyz', 'not_ready') },
       },
     },
     async () => {
       const missing = await readiness.missing();
       if (missing.length > 0) {
+        const keys = readiness.keyProblems().map(({ kid, kekId, problem }) => ({ kid, kek: kekId, problem }));
         throw new Refusal('not_ready', {
           retryAfter: RETRY_AFTER_S,
           detail: `missing: ${missing.join(', ')}`,
-          extra: { missing },
+          extra: { missing, ...(keys.length > 0 && { signing_keys: keys }) },
         });
       }
       return { status: 'ok' as const };

@@ -1,5 +1,5 @@
 /** Where the command line finds a service that keeps its database in a folder: a Unix socket in that folder. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { App } from './typed.js';
 
@@ -27,6 +27,9 @@ export async function listenOnSocket(app: App, dataDir: string): Promise<void> {
   // Nobody else gets to the socket, not even between its making and its mode.
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   chmodSync(folder, 0o700);
+  // A file system without modes, such as some network and Windows mounts, takes the call and does nothing.
+  if ((statSync(folder).mode & 0o077) !== 0)
+    throw new Error(`${folder} cannot be kept from others on this file system`);
   rmSync(path, { force: true });
   await app.listen({ path, listenTextResolver: () => 'listening for the command line' });
   chmodSync(path, 0o600);

@@ -1,7 +1,7 @@
 /** /oauth/token: the standard token endpoint (RFC 6749), for the grants `refresh_token` and `client_credentials`. */
-import { Type } from '@fastify/type-provider-typebox';
+
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Value } from 'typebox/value';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import type { Client } from '../domain/types.js';
 import { authorizationOf } from './bearer.js';
@@ -11,6 +11,7 @@ import {
   Audience,
   bodyCodes,
   ClientId,
+  isClientId,
   oauthRefusals,
   RefreshToken,
   refreshCodes,
@@ -65,7 +66,7 @@ function basicCredentials(header: string): Credentials {
   if (at < 1) throw new Refusal('invalid_client');
   const credentials = decodePair(pair.slice(0, at), pair.slice(at + 1));
   // What a form's client_id may not be, nor what the database cannot compare (NUL), is no client here either.
-  if (credentials === null || !Value.Check(ClientId, credentials.clientId)) throw new Refusal('invalid_client');
+  if (credentials === null || !isClientId(credentials.clientId)) throw new Refusal('invalid_client');
   return credentials;
 }
 

@@ -1,6 +1,7 @@
 /** /v1/refresh, /v1/logout, /v1/sessions: the life of a session after its login. */
-import { Type } from '@fastify/type-provider-typebox';
+
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import type { Guard } from '../domain/limits.js';
 import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';

@@ -1,3 +1,4 @@
+// Its types alone: the module would load as much again as `typebox`, which the routes take `Type` from.
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type {
   FastifyBaseLogger,

@@ -1,7 +1,7 @@
 /** What other services read: the public keys (RFC 7517) and the metadata (RFC 8414). Served from memory. */
 import { createHash } from 'node:crypto';
-import { Type } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { JWKS_MAX_AGE_S } from '../domain/key-ring.js';
 import { refusals } from './schemas.js';
 import type { Services } from './services.js';

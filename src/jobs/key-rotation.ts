@@ -1,5 +1,6 @@
 /** The signing keys in the life of a node: follows what others did, does what is due, and says once what is wrong. */
 import type { Logger } from 'pino';
+import type { Leftover } from '../domain/key-disposal.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { KeyProblem } from '../domain/key-vault.js';
 import type { Readiness } from '../domain/readiness.js';
@@ -8,7 +9,15 @@ import type { SigningKeys } from '../domain/signing-keys.js';
 const meanings: Record<KeyProblem, string> = {
   kek_missing: 'a signing key cannot be opened: its KEK is not in KEYS_DIR; put the file back',
   seal_broken: 'a signing key cannot be opened: the KEK of that name is another one, or the row was changed',
-  not_usable: 'a signing key cannot be used: what was sealed is no key that the signer knows',
+  not_usable: 'a signing key cannot be used: what was sealed is no key, or what holds the key cannot be reached',
+  not_signing: 'a signing key does not sign: what holds it is away, or refuses',
+};
+
+const remains: Record<Leftover['leftover'], string> = {
+  not_destroyed: 'a private key that is no longer needed could not be destroyed in the HSM; trying again',
+  not_searched: 'the HSM could not be searched for private keys that are no longer needed; trying again',
+  unknown:
+    'the HSM has a private key that no signing key needs: if it is not of another installation, delete it with the tools of the maker',
 };
 
 export interface KeyRotation {
@@ -23,6 +32,7 @@ export function keyRotation(
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
 ): KeyRotation {
   let told = new Set<string>();
+  let toldLeft = new Set<string>();
 
   async function follow(): Promise<void> {
     await keys.load();
@@ -34,6 +44,15 @@ export function keyRotation(
     told = new Set(texts);
   }
 
+  function tellLeftovers(): void {
+    const leftovers = signingKeys.leftovers();
+    const texts = leftovers.map((leftover) => JSON.stringify(leftover));
+    for (const [i, leftover] of leftovers.entries()) {
+      if (!toldLeft.has(texts[i] ?? '')) log.warn(leftover, remains[leftover.leftover]);
+    }
+    toldLeft = new Set(texts);
+  }
+
   return {
     follow,
     async tend() {
@@ -43,6 +62,7 @@ export function keyRotation(
           log.warn({}, 'the clock is wrong; leaving the signing keys to others');
         else for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
       } finally {
+        tellLeftovers();
         await follow();
       }
     },

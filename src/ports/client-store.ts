@@ -10,8 +10,8 @@ export interface ClientStore {
 
   // Each of these is one transaction with its audit event. False or null: there is no such client, and nothing is stored.
 
-  /** Changes what is named and leaves the rest as it is. */
-  update(clientId: string, changes: Partial<ClientSettings>, audit: AuditEvent): Promise<boolean>;
+  /** Compare and swap; false also when the settings are no longer those of `before`. */
+  update(before: Client, after: ClientSettings, audit: AuditEvent): Promise<boolean>;
   /** Of a confidential client. */
   setSecret(clientId: string, secretHash: Sha256, audit: AuditEvent): Promise<boolean>;
   /** Takes the client's sessions away too; resolves to the number of those that were live. */

@@ -38,6 +38,15 @@ t.test('a rotation that has to wait is no failure, and says when it happens', as
   t.match(await json(['keys', 'rotate']), { outcome: 'done', before: [{}, {}], after: [{}, {}, {}] });
 });
 
+t.test('whoever changes a key is told when the other processes could not be', async (t) => {
+  const away = await startService(t, { env: { SIGNING_ALG: 'EdDSA' } });
+  const local = await buildLocalApp(away.services, createLogger('silent'));
+  t.teardown(() => local.close());
+  const { rotate } = away.services.administration.keys;
+  away.services.administration.keys.rotate = async (by) => ({ ...(await rotate(by)), announced: false });
+  t.match(await commandsOn(local).keyturn(['keys', 'rotate']), { code: 0, stderr: /within 30 seconds\n$/ });
+});
+
 t.test('a key is promoted by its kid, also one that begins with a dash', async (t) => {
   service.clock.advance(SEEN_S);
   const kid = await kidIn('pending');

@@ -63,10 +63,9 @@ t.test('its types are there for a project that knows browsers and not Node, and 
     `import { createAuthClient } from 'keyturn/client';\nimport { fileStorage } from 'keyturn/client/node';\nconst storage = fileStorage('.session');${use}`,
   );
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-  // tap loads itself into every child by NODE_OPTIONS, and the compiler cannot be loaded with it.
-  const compiler = ['-u', 'NODE_OPTIONS', process.execPath, join(root, 'node_modules/typescript/bin/tsc')];
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
   const tsc = (...args: string[]) =>
-    execFileSync('env', [...compiler, '--noEmit', '--strict', '--target', 'es2022', ...args], {
+    execFileSync(process.execPath, [compiler, '--noEmit', '--strict', '--target', 'es2022', ...args], {
       cwd: folder,
       encoding: 'utf8',
     });

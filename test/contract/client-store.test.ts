@@ -86,12 +86,13 @@ t.test('client store', (t) =>
       t.equal(await events('wrong'), 0);
     });
 
-    t.test('what is named is changed, and nothing else', async (t) => {
+    t.test('settings are changed, and nothing else', async (t) => {
       const client = publicClient('changing');
       await store.create(client, created(client));
       const few = { name: 'Another “name”', audiences: ['one', '{two}, "so" called'], renewAfter: 0 };
-      t.equal(await store.update('changing', few, by('client.updated', 'changing')), true);
-      t.strictSame(await store.find('changing'), { ...client, ...few });
+      const changed = { ...client, ...few };
+      t.equal(await store.update(client, changed, by('client.updated', 'changing')), true);
+      t.strictSame(await store.find('changing'), changed);
       const all: ClientSettings = {
         ...few,
         scopes: ['read'],
@@ -103,9 +104,21 @@ t.test('client store', (t) =>
         tokenDelivery: 'header',
         corsOrigins: [],
       };
-      t.equal(await store.update('changing', all, by('client.updated', 'changing')), true);
+      t.equal(await store.update(changed, all, by('client.updated', 'changing')), true);
       t.strictSame(await store.find('changing'), { ...client, ...all });
       t.equal(await events('changing', 'client.updated'), 2);
+    });
+
+    t.test('of ten changes of the same settings at once one is made', async (t) => {
+      const client = publicClient('contended');
+      await store.create(client, created(client));
+      const changes = Array.from({ length: 10 }, (_, i) => ({ ...client, name: `number ${i}` }));
+      const results = await Promise.all(
+        changes.map((after) => store.update(client, after, by('client.updated', 'contended'))),
+      );
+      t.equal(results.filter((won) => won).length, 1);
+      t.strictSame(await store.find('contended'), changes[results.indexOf(true)]);
+      t.equal(await events('contended', 'client.updated'), 1);
     });
 
     t.test('a secret takes the place of the one before; a public client gets none', async (t) => {
@@ -132,7 +145,7 @@ t.test('client store', (t) =>
       const event = by('client.updated', 'nobody');
       t.strictSame(
         [
-          await store.update('nobody', { name: 'x' }, event),
+          await store.update(publicClient('nobody'), publicClient('nobody'), event),
           await store.setSecret('nobody', sha256('x'), event),
           await store.delete('nobody', event),
         ],

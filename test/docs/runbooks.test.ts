@@ -10,10 +10,11 @@ import { connectPostgres } from '../../src/adapters/postgres/database.js';
 import { postgresUrl, withoutPostgres } from '../support/databases.js';
 import { eventually, KEYTURN, launchReady, temporaryFolder } from '../support/process.js';
 import { execute, rowsOf } from '../support/service.js';
+import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
 
 const folder = fileURLToPath(new URL('../../../docs/runbooks/', import.meta.url));
-const AS_A_FUNCTION = 'keyturn() { env -u NODE_OPTIONS "$NODE" "$KEYTURN" "$@"; }';
-const tried = ['emergency.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
+const AS_A_FUNCTION = 'keyturn() { "$NODE" "$KEYTURN" "$@"; }';
+const tried = ['emergency.md', 'hsm.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
 
 /** The commands of a runbook; those in a list are indented. */
 function commandsOf(file: string): string {
@@ -47,9 +48,9 @@ t.test('each runbook does what it is for', { skip }, async (t) => {
   const database = connectPostgres({ url, max: 2, onIdleError: () => {} });
   t.teardown(() => database.close());
 
-  const follow = (file: string) =>
+  const follow = (file: string, more: NodeJS.ProcessEnv = {}) =>
     promisify(execFile)('bash', ['-euo', 'pipefail', '-c', `${AS_A_FUNCTION}\n${commandsOf(file)}`], {
-      env: { PATH: process.env.PATH, NODE: process.execPath, KEYTURN, ...env },
+      env: { PATH: process.env.PATH, NODE: process.execPath, KEYTURN, ...env, ...more },
     });
   const inState = async (...states: string[]) =>
     (await rowsOf(database, 'signing_keys')).filter(({ state }) => states.includes(String(state)));
@@ -113,6 +114,30 @@ t.test('each runbook does what it is for', { skip }, async (t) => {
     t.notOk(now.some(({ kid }) => lost.includes(kid)));
     service = await launchReady(t, env);
     await signs(t, now.find(({ state }) => state === 'active')?.kid);
+    await service.stop();
+  });
+
+  await t.test('hsm.md', { skip: withoutSoftHsm }, async (t) => {
+    const device = softHsm().variables;
+    const [old] = await inState('active');
+    const { stdout } = await follow('hsm.md', device);
+    t.match(stdout, /^scheduled/m);
+    const [next] = await inState('pending');
+    t.match(
+      stdout
+        .split('\n')
+        .filter((line) => line.includes(' hsm '))
+        .pop(),
+      new RegExp(`the token .* has ${next?.kid}`),
+    );
+    await execute(database, `UPDATE signing_keys SET published_at = published_at - interval '11 minutes'`);
+    service = await launchReady(t, { ...env, ...device });
+    await signs(t, next?.kid);
+    t.ok((await jwks()).includes(String(old?.kid)), 'and so is the one before');
+    t.match(
+      (await inState('retiring')).find(({ kid }) => kid === old?.kid),
+      { sealed_private: null },
+    );
     await service.stop();
   });
 });

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { nodeTokenSigner, thumbprint } from '../../src/adapters/node-crypto/token-signer.js';
@@ -6,13 +7,21 @@ import { createKeyRing, MAX_VIEW_AGE_S } from '../../src/domain/key-ring.js';
 import { createKeyVault } from '../../src/domain/key-vault.js';
 import { openPrivateKey, sealPrivateKey } from '../../src/domain/sealing.js';
 import type { SigningAlg } from '../../src/domain/types.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { fakeClock } from '../support/clock.js';
+import { fakeDevice } from '../support/device.js';
+import { eventually } from '../support/process.js';
 import { testKeks } from '../support/service.js';
 import { memoryKeyStore } from '../support/signing-keys.js';
 
-function makeRing(alg: SigningAlg = 'ES256', memory = memoryKeyStore(), keks = testKeks()) {
+function makeRing(
+  alg: SigningAlg = 'ES256',
+  memory = memoryKeyStore(),
+  keks = testKeks(),
+  signer: TokenSigner = nodeTokenSigner,
+) {
   const clock = fakeClock();
-  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random: systemRandom, thumbprint });
+  const vault = createKeyVault({ keks, signer, random: systemRandom, thumbprint });
   const announcements = createInProcessAnnouncements();
   return { ring: createKeyRing({ store: memory.store, vault, announcements, clock, alg }), clock, memory, keks };
 }
@@ -115,7 +124,7 @@ t.test(
       memory.rows.splice(0, memory.rows.length, row);
       const { ring } = makeRing('ES256', memory, found);
       await ring.load();
-      t.same(ring.problems(), [{ kid: row.kid, kekId: 'test', problem }], name);
+      t.match(ring.problems(), [{ kid: row.kid, kekId: 'test', problem }], name);
       t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, name);
       t.ok(await ring.find(row.kid), name);
       t.same(memory.rows, [row], name);
@@ -153,6 +162,54 @@ t.test(
     t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'no handle was kept');
   },
 );
+
+t.test('a key whose device cannot be reached is told of, goes on verifying, and signs when it is back', async (t) => {
+  const memory = memoryKeyStore();
+  const keks = testKeks();
+  const { state, signer } = fakeDevice();
+  const { ring } = makeRing('ES256', memory, keks, signer);
+  await ring.load();
+  t.ok(ring.signingKey());
+  state.plugged = false;
+  await ring.load();
+  await setImmediate();
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' }, 'nothing is begun that cannot be answered');
+  const kid = memory.rows[0]?.kid ?? '';
+  t.match(ring.problems(), [{ kid, kekId: 'test', problem: 'not_signing', error: /CKR_DEVICE_REMOVED/ }]);
+
+  const second = makeRing('ES256', memory, keks, signer).ring;
+  await second.load();
+  t.same(second.problems(), [{ kid, kekId: 'test', problem: 'not_usable', error: 'CKR_DEVICE_REMOVED' }]);
+  t.throws(() => second.signingKey(), { code: 'signing_key_unavailable' });
+  t.ok(await second.find(kid));
+  state.plugged = true;
+  for (const node of [ring, second]) await node.load();
+  await eventually(
+    () => ring.problems().length === 0,
+    () => 'it is not used again',
+  );
+  t.same(second.problems(), []);
+  for (const node of [ring, second]) t.equal(node.signingKey().kid, kid);
+  t.equal(memory.rows.length, 1, 'no other key was made meanwhile');
+});
+
+t.test('the first key of a node that was not the first is destroyed', async (t) => {
+  const memory = memoryKeyStore();
+  const { keys, signer } = fakeDevice();
+  const { published } = memory.store;
+  const { keySet } = memory.store;
+  let reads = 0;
+  // Both nodes have looked before one of them stores its key.
+  memory.store.published = async () => (++reads <= 2 ? [] : published());
+  memory.store.keySet = async () => (reads <= 2 ? { keys: [], longestTokenTtl: 0 } : keySet());
+  const keks = testKeks();
+  const rings = [makeRing('ES256', memory, keks, signer).ring, makeRing('ES256', memory, keks, signer).ring];
+  await Promise.all(rings.map((ring) => ring.load()));
+  t.equal(memory.rows.length, 1);
+  const kid = memory.rows[0]?.kid ?? '';
+  t.same([...keys.keys()], [kid]);
+  for (const ring of rings) t.equal(ring.signingKey().kid, kid);
+});
 
 t.test('pending and retiring keys are published, and do not sign', async (t) => {
   const { ring, memory } = makeRing();

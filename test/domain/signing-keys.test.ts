@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSigningKeyStore } from '../../src/adapters/postgres/signing-key-store.js';
+import { Refusal } from '../../src/domain/errors.js';
 import { type KeyOperation, keyJson } from '../../src/domain/signing-keys.js';
 import type { By } from '../../src/domain/types.js';
 import { later } from '../../src/domain/types.js';
@@ -44,6 +45,33 @@ t.test('the first look makes a key that signs and one that is pending', async (t
       ['signing_key.created', 'service'],
     ],
   );
+});
+
+t.test('a change that the other nodes could not be told of is made all the same, and says so', async (t) => {
+  const silent = {
+    announce: () => Promise.reject(new Error('Redis is away')),
+    listen() {},
+    ping: async () => {},
+  };
+  const { signingKeys, ring } = await settled({ announcements: silent });
+  const pending = (await signingKeys.list()).find(({ state }) => state === 'pending');
+  t.match(await signingKeys.rotate(by), { outcome: 'done', announced: false });
+  t.equal(ring.signingKey().kid, pending?.kid);
+});
+
+t.test('a change is told of though the store is away right after it', async (t) => {
+  const { memory, signingKeys } = await settled();
+  const { change, keySet } = memory.store;
+  memory.store.change = async (...args) => {
+    const done = await change(...args);
+    memory.store.keySet = () => Promise.reject(new Refusal('store_unavailable'));
+    return done;
+  };
+  const { outcome, after } = await signingKeys.rotate(by);
+  t.equal(outcome, 'done');
+  t.same(statesOf(after).sort(), ['active', 'retiring']);
+  Object.assign(memory.store, { change, keySet });
+  t.same(statesOf(await signingKeys.list()).sort(), ['active', 'retiring']);
 });
 
 t.test('a rotation signs with the pending key at once, makes another one, and says who asked', async (t) => {

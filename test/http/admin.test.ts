@@ -253,7 +253,34 @@ t.test('a client that is made here gets tokens, with its secret of now', async (
   t.match((await answer(second)).json(), { expires_in: 30, scope: '' });
   await audited(t, 'client.created', { client_id: odd });
   await audited(t, 'client.secret_rotated', { client_id: odd });
-  await audited(t, 'client.updated', { client_id: odd }, { changed: ['accessTokenTtl', 'name', 'scopes'] });
+  await audited(
+    t,
+    'client.updated',
+    { client_id: odd },
+    {
+      changed: {
+        accessTokenTtl: { before: 60, after: 30 },
+        name: { before: shown.name, after: 'Billing' },
+        scopes: { before: ['invoices:read'], after: [] },
+      },
+    },
+  );
+});
+
+t.test('two changes at once that are well each by itself do not make a client that is refused', async (t) => {
+  await call('POST', '/clients', {
+    client_id: 'twice',
+    type: 'public',
+    audiences: ['api'],
+    idle_ttl: 10,
+    absolute_ttl: 90,
+  });
+  const answers = await Promise.all(
+    [{ idle_ttl: 60 }, { absolute_ttl: 30 }].map((change) => call('PATCH', '/clients/twice', change)),
+  );
+  t.same(answers.map(({ statusCode }) => statusCode).sort(), [200, 400]);
+  const { idle_ttl, absolute_ttl } = (await call('GET', '/clients/twice')).json();
+  t.ok(idle_ttl <= absolute_ttl);
 });
 
 t.test('a deleted client is gone with its sessions', async (t) => {

@@ -255,7 +255,10 @@ t.test('a failure of the service is one here too, and the retry succeeds', async
   const { refresh_token: token, session_id: id } = await loggedIn();
   const { keys } = services;
   const { signingKey } = keys;
-  keys.signingKey = () => ({ ...signingKey(), handle: { sign: () => Promise.reject(new Error('no signature')) } });
+  keys.signingKey = () => ({
+    ...signingKey(),
+    handle: { problem: () => null, check() {}, sign: () => Promise.reject(new Error('no signature')) },
+  });
   const failed = await oauthRefresh(token, { key: 'k' });
   keys.signingKey = signingKey;
   isOauthError(t, failed, 503, 'temporarily_unavailable');

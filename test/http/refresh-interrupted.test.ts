@@ -178,6 +178,8 @@ function failToSign(error: Error): Promise<Buffer> {
     keys.signingKey = () => ({
       ...signingKey(),
       handle: {
+        problem: () => null,
+        check() {},
         async sign(input) {
           keys.signingKey = signingKey;
           resolve(Buffer.from(input));

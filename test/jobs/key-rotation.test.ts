@@ -1,15 +1,17 @@
 import t from 'tap';
 import { keyRotation } from '../../src/jobs/key-rotation.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { fakeClock } from '../support/clock.js';
+import { fakeDevice } from '../support/device.js';
 import { keyNode, memoryKeyStore, severalKeks } from '../support/signing-keys.js';
 
 const DAY_S = 86_400;
 
-function start() {
+function start(signer?: TokenSigner) {
   const memory = memoryKeyStore();
   const clock = fakeClock();
   const keks = severalKeks('a');
-  const { ring: keys, signingKeys } = keyNode({ store: memory.store, clock, keks });
+  const { ring: keys, signingKeys } = keyNode({ store: memory.store, clock, keks, ...(signer && { signer }) });
   const lines: [string, unknown, string][] = [];
   const log = Object.fromEntries(
     ['info', 'warn', 'error'].map((level) => [
@@ -76,4 +78,35 @@ t.test('a failure to do what is due does not keep the node from following', asyn
   };
   await t.rejects(job.tend(), { message: 'unreachable' });
   t.ok(keys.signingKey());
+});
+
+t.test('what is left behind in a device is told of once, with what can be done', async (t) => {
+  const device = fakeDevice();
+  const { memory, clock, job, said } = start(device.signer);
+  const kid = await device.leave();
+  for (let n = 0; n < 4; n++) await job.tend();
+  t.match(
+    said().filter(([level]) => level === 'warn'),
+    [['warn', { kid, leftover: 'unknown' }, /delete it with the tools of the maker/]],
+  );
+  device.signer.destroy = async () => Promise.reject(new Error('CKR_DEVICE_ERROR'));
+  clock.advance(30 * DAY_S);
+  for (let n = 0; n < 3; n++) await job.tend();
+  const old = memory.rows.find(({ state }) => state === 'retiring')?.kid;
+  t.match(
+    said().filter(([level]) => level === 'warn'),
+    [['warn', { kid: old, leftover: 'not_destroyed', error: 'CKR_DEVICE_ERROR' }, /could not be destroyed/]],
+  );
+});
+
+t.test('a key that stopped to sign is told of with what the device said', async (t) => {
+  const device = fakeDevice();
+  const { keys, job, said } = start(device.signer);
+  await job.tend();
+  said();
+  const { kid, handle } = keys.signingKey();
+  device.state.plugged = false;
+  await t.rejects(handle.sign(Buffer.from('x')));
+  await job.follow();
+  t.match(said()[0], ['error', { kid, problem: 'not_signing', error: /CKR_DEVICE_REMOVED/ }, /does not sign/]);
 });

@@ -85,6 +85,10 @@ export async function postgresDatabase(t: Test, max = 20): Promise<Database> {
 export const fastDatabase = (t: Test): Promise<Database> =>
   withoutPostgres === false ? postgresDatabase(t) : embeddedDatabase(t);
 
+/** The environment of a service, for tests of processes that are not about where it keeps its data: the same choice. */
+export const fastStorage = async (t: Test): Promise<Record<string, string>> =>
+  withoutPostgres === false ? { DATABASE_URL: await postgresUrl(t) } : { DATA_DIR: embeddedFolder(t) };
+
 /** Runs the same tests on the embedded database and on a real server. */
 export async function onEachDatabase(t: Test, tests: (t: Test, database: Database) => Promise<void>): Promise<void> {
   await t.test('on the embedded database', async (t) => tests(t, await embeddedDatabase(t)));

@@ -39,8 +39,7 @@ export interface Running {
 
 /** Starts `keyturn …args` with this environment and nothing of the test's own but PATH. Killed after the test. */
 export function run(t: Scope, args: readonly string[], env: Record<string, string>, cwd: string): Running {
-  // tap puts hooks for coverage into every child by NODE_OPTIONS, and a start takes half as long without them.
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, KEYTURN, ...args], {
+  const child = spawn(process.execPath, [KEYTURN, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

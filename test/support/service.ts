@@ -3,6 +3,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
+import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createMetrics, type PrometheusMetrics } from '../../src/adapters/prometheus/metrics.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
@@ -15,6 +16,7 @@ import { createLogger } from '../../src/logger.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { fastDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
@@ -42,6 +44,7 @@ export interface ServiceOptions {
   database?: Database;
   clock?: Clock;
   keks?: KekSource;
+  signer?: TokenSigner;
   places?: Places;
 }
 
@@ -94,6 +97,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     announcements: createInProcessAnnouncements(),
     projection: createInProcessProjection(options.clock ?? clock),
     keks: options.keks ?? testKeks(),
+    signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? { placeOf: () => null },
     metrics,
     clock: options.clock ?? clock,

@@ -10,6 +10,7 @@ import type { Announcements } from '../../src/ports/announcements.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { SigningKeyRow, SigningKeyStore } from '../../src/ports/signing-key-store.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { testKeks } from './service.js';
 
 export interface MemoryKeyStore {
@@ -59,6 +60,7 @@ export interface KeyNodeOptions {
   store: SigningKeyStore;
   clock: Clock;
   keks?: KekSource;
+  signer?: TokenSigner;
   announcements?: Announcements;
   alg?: SigningAlg;
   rotationDays?: number;
@@ -68,7 +70,7 @@ export interface KeyNodeOptions {
 export function keyNode(options: KeyNodeOptions): KeyNode {
   const { store, clock, alg = 'EdDSA', rotationDays = 30 } = options;
   const { keks = testKeks(), announcements = createInProcessAnnouncements() } = options;
-  const vault = createKeyVault({ keks, signer: nodeTokenSigner, random: systemRandom, thumbprint });
+  const vault = createKeyVault({ keks, signer: options.signer ?? nodeTokenSigner, random: systemRandom, thumbprint });
   const ring = createKeyRing({ store, vault, announcements, clock, alg });
   const settings = { alg, rotationDays };
   return {

@@ -1,7 +1,9 @@
 /** The command line as a process: where it finds a service, and its exit codes. What it prints is tested in test/cli. */
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { decodeProtectedHeader } from 'jose';
 import t, { type Test } from 'tap';
+import type { AdminKey } from '../../src/http/admin/key-routes.js';
 import { findSocket } from '../../src/http/local-socket.js';
 import { embeddedFolder, postgresUrl, withoutPostgres } from '../support/databases.js';
 import { launchReady, runToEnd, temporaryFolder } from '../support/process.js';
@@ -41,7 +43,7 @@ const json = async (t: Test, args: string[], env: Record<string, string>) => {
 };
 
 t.test('a stopped service is administered in its folder, and a running one through its socket', async (t) => {
-  const env = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
+  const env = { DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys'), SIGNING_ALG: 'EdDSA' };
   const socket = join(env.DATA_DIR, 'run', 'keyturn.sock');
   const create = ['clients', 'create', '--client-id', 'billing', '--type', 'confidential', '--audience', 'api'];
   const { client_id, client_secret } = await json(t, [...create, '--scope', 'invoices:read'], env);
@@ -69,6 +71,14 @@ t.test('a stopped service is administered in its folder, and a running one throu
   t.match(ada, { email: 'ada@example.com', disabled_at: /^2/ });
   t.match(await service.refresh(tokens.refresh_token), { status: 401, body: { code: 'account_disabled' } });
   t.match(await json(t, ['clients', 'list'], env), { clients: [{ client_id }, {}, {}] });
+  const kid = String(decodeProtectedHeader(tokens.access_token).kid);
+  const keyIn = async (state: AdminKey['state']): Promise<AdminKey> => {
+    const { keys } = await json(t, ['keys', 'list'], env);
+    return keys.find((key: AdminKey) => key.state === state);
+  };
+  t.match(await keyIn('active'), { kid, alg: 'EdDSA' });
+  await json(t, ['keys', 'revoke', kid, '--compromised', '--yes'], env);
+  t.match(await service.get('/v1/me', tokens.access_token), { status: 401, body: { code: 'unknown_key' } });
   const { checks } = await json(t, ['doctor'], env);
   t.match(
     checks.filter(({ check }: { check: string }) => check === 'service'),
@@ -86,8 +96,9 @@ t.test('a stopped service is administered in its folder, and a running one throu
 
   const next = await launchReady(t, { ...env, ISSUER: service.url });
   t.match(await json(t, ['users', 'enable', 'ada@example.com'], env), { disabled_at: null }, 'which the next replaces');
-  await next.stop();
+  t.match(await next.stop('SIGINT'), { code: 0, signal: null });
   t.notOk(existsSync(socket), 'one that stops in good order takes it along');
+  t.match(await keyIn('revoked'), { kid, kek: null }, 'its folder has what was done through the socket');
 });
 
 t.test('a folder whose path is too long for a socket is told of, on both sides', async (t) => {

@@ -1,10 +1,13 @@
-/** `keyturn keys` as real processes: what running services hear of it, and who wins when many ask at once. */
+/**
+ * `keyturn keys` as real processes: what running services hear of it, and who wins when many ask at once.
+ * Over the socket of one on embedded storage: cli.test.ts.
+ */
 import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import t, { type Test } from 'tap';
 import { connectPostgres } from '../../src/adapters/postgres/database.js';
-import type { AdminKey, KeyChange } from '../../src/http/admin/key-routes.js';
-import { embeddedFolder, postgresUrl, withoutPostgres, withoutRedis } from '../support/databases.js';
+import type { KeyChange } from '../../src/http/admin/key-routes.js';
+import { postgresUrl, withoutPostgres, withoutRedis } from '../support/databases.js';
 import { eventually, launchReady, runToEnd, temporaryFolder } from '../support/process.js';
 import { execute, rowsOf } from '../support/service.js';
 
@@ -65,24 +68,3 @@ t.test(
     await service.stop();
   },
 );
-
-t.test('a service on embedded storage is asked over its socket', async (t) => {
-  const env = { ...alg, DATA_DIR: embeddedFolder(t), KEYS_DIR: join(temporaryFolder(t), 'keys') };
-  const service = await launchReady(t, env);
-  await service.register();
-  const { access_token: token } = await service.login();
-  const kid = String(decodeProtectedHeader(token).kid);
-  const { keys } = await json<{ keys: AdminKey[] }>(t, ['list'], env);
-  t.match(
-    keys.filter(({ state }) => state === 'active'),
-    [{ kid, alg: 'EdDSA' }],
-  );
-  await json(t, ['revoke', kid, '--compromised', '--yes'], env);
-  t.match(await service.get('/v1/me', token), { status: 401, body: { code: 'unknown_key' } });
-  await service.stop();
-  const stopped = await json<{ keys: AdminKey[] }>(t, ['list'], env);
-  t.match(
-    stopped.keys.find((key) => key.kid === kid),
-    { state: 'revoked', kek: null },
-  );
-});

@@ -179,6 +179,21 @@ t.test('two processes on one database', { skip: withoutPostgres || withoutRedis 
       t.same(await missingIn(service), ['redis']);
       t.equal((await service.get('/.well-known/jwks.json')).status, 200);
     }
+
+    const { folder, port: databasePort, pid: databasePid } = world.postgres;
+    await stopByPid(databasePid, 'SIGINT');
+    for (const service of [one, other]) {
+      await eventually(
+        async () => String(await missingIn(service)) === 'database,redis',
+        () => 'it does not miss both',
+      );
+      const keys = await fetch(`${service.url}/.well-known/jwks.json`);
+      t.equal(keys.status, 200, 'the keys are served with both of them away');
+      t.match(await keys.json(), { keys: [{ kty: 'RSA' }] });
+      const again = await fetch(keys.url, { headers: { 'if-none-match': keys.headers.get('etag') ?? '' } });
+      t.equal(again.status, 304);
+    }
+    world.postgres = (await startPostgres({ folder, port: databasePort })) as World['postgres'];
     world.redis = (await startRedis({ port })) as World['redis'];
     await Promise.all([one.ready(), other.ready()]);
   });

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { embeddedFolder } from '../support/databases.js';
+import { embeddedFolder, fastStorage } from '../support/databases.js';
 import {
   type Answer,
   eventually,
@@ -23,21 +23,6 @@ const ownFolders = (t: Test) => ({ DATA_DIR: embeddedFolder(t), KEYS_DIR: join(t
 
 const tokenIn = ({ body }: Answer): string => String(body.refresh_token);
 
-t.test('what was stored survives a stop in good order', async (t) => {
-  const env = ownFolders(t);
-  const first = await launchReady(t, env);
-  await first.register();
-  const tokens = await first.login();
-  const jwks = await first.get('/.well-known/jwks.json');
-  t.match(await first.stop('SIGTERM'), { code: 0, signal: null });
-
-  const second = await launchReady(t, { ...env, ISSUER: first.url });
-  t.same((await second.get('/.well-known/jwks.json')).body, jwks.body, 'the signing key is the same one');
-  t.equal((await second.get('/v1/me', tokens.access_token)).status, 200, 'an access token of before is still good');
-  t.equal((await second.refresh(tokens.refresh_token)).status, 200, 'and so is the refresh token');
-  t.match(await second.stop('SIGINT'), { code: 0, signal: null });
-});
-
 /** Refreshes without a pause until the service no longer answers; gives the last token that it did answer. */
 async function refreshUntilGone(service: ServiceProcess, refreshToken: string, answers: string[]): Promise<string> {
   for (let key = randomUUID() as string; ; key = randomUUID()) {
@@ -52,30 +37,6 @@ async function refreshUntilGone(service: ServiceProcess, refreshToken: string, a
     }
   }
 }
-
-t.test('kill -9 in a stream of refreshes loses no rotation and leaves no lock behind', async (t) => {
-  const env = ownFolders(t);
-  const first = await launchReady(t, env);
-  await first.register();
-  const answers = [(await first.login()).refresh_token];
-  const gone = refreshUntilGone(first, String(answers[0]), answers);
-  await eventually(
-    () => answers.length > 40,
-    () => 'no refreshes',
-  );
-  t.match(await first.stop('SIGKILL'), { code: null, signal: 'SIGKILL' });
-  const key = await gone;
-  const last = String(answers.at(-1));
-  t.equal(generationOf(last), answers.length - 1, 'each answer was the next generation');
-
-  const second = await launchReady(t, { ...env, ISSUER: first.url });
-  const retried = await second.refresh(last, key);
-  t.equal(retried.status, 200, 'the request that got no answer is answered when it is sent again');
-  t.match(String(retried.headers.get('keyturn-refresh-outcome')), /^(rotated|replayed)$/);
-  t.equal(generationOf(tokenIn(retried)), generationOf(last) + 1);
-  t.equal((await second.refresh(tokenIn(retried), randomUUID())).status, 200);
-  await second.stop();
-});
 
 /** Every file's path and content. */
 function digest(folder: string): string {
@@ -120,11 +81,42 @@ async function loginInProgress(service: ServiceProcess) {
   };
 }
 
-t.test('a running service', async (t) => {
+t.test('a service on embedded storage', async (t) => {
   const env = ownFolders(t);
+  const stopped = await launchReady(t, env);
+  await stopped.register();
+  const again = { ...env, ISSUER: stopped.url };
+  const before = await stopped.login();
+  const jwks = await stopped.get('/.well-known/jwks.json');
+  t.match(await stopped.stop('SIGTERM'), { code: 0, signal: null });
+  const killed = await launchReady(t, again);
+
+  await t.test('has what was stored when it was stopped in good order', async (t) => {
+    t.same((await killed.get('/.well-known/jwks.json')).body, jwks.body, 'the signing key is the same one');
+    t.equal((await killed.get('/v1/me', before.access_token)).status, 200, 'an access token of before is still good');
+    t.equal((await killed.refresh(before.refresh_token)).status, 200, 'and so is the refresh token');
+  });
+
+  const answers = [(await killed.login()).refresh_token];
+  const gone = refreshUntilGone(killed, String(answers[0]), answers);
+  await eventually(
+    () => answers.length > 40,
+    () => 'no refreshes',
+  );
+  t.match(await killed.stop('SIGKILL'), { code: null, signal: 'SIGKILL' });
+  const key = await gone;
   const metricsPort = await freePort();
-  const first = await launchReady(t, { ...env, METRICS_PORT: String(metricsPort) });
-  await first.register();
+  const first = await launchReady(t, { ...again, METRICS_PORT: String(metricsPort) });
+
+  await t.test('loses no rotation to kill -9 in a stream of refreshes, and leaves no lock behind', async (t) => {
+    const last = String(answers.at(-1));
+    t.equal(generationOf(last), answers.length - 1, 'each answer was the next generation');
+    const retried = await first.refresh(last, key);
+    t.equal(retried.status, 200, 'the request that got no answer is answered when it is sent again');
+    t.match(String(retried.headers.get('keyturn-refresh-outcome')), /^(rotated|replayed)$/);
+    t.equal(generationOf(tokenIn(retried)), generationOf(last) + 1);
+    t.equal((await first.refresh(tokenIn(retried), randomUUID())).status, 200);
+  });
 
   await t.test('keeps its data folder to itself, and is named to the one who tries', async (t) => {
     // Held still, so that whatever changes is the other's doing.
@@ -139,7 +131,7 @@ t.test('a running service', async (t) => {
   });
 
   await t.test('keeps its port, which is said in one line', async (t) => {
-    const another = { DATA_DIR: embeddedFolder(t), KEYS_DIR: env.KEYS_DIR, PORT: String(first.port) };
+    const another = { ...(await fastStorage(t)), KEYS_DIR: env.KEYS_DIR, PORT: String(first.port) };
     const { code, stderr } = await (await launch(t, another)).exited;
     t.equal(code, 1);
     t.match(stderr, /^keyturn: .*port.*in use.*PORT.*\n$/);
@@ -147,6 +139,7 @@ t.test('a running service', async (t) => {
   });
 
   await t.test('serves its metrics on their own port, and not on the public one', async (t) => {
+    await first.register('grace@example.com');
     const scrape = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
     t.equal(scrape.status, 200);
     const text = await scrape.text();

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { embeddedFolder } from '../support/databases.js';
+import { fastStorage } from '../support/databases.js';
 import { launchReady, runToEnd, temporaryFolder } from '../support/process.js';
 
 const modeOf = (path: string) => statSync(path).mode & 0o777;
@@ -81,7 +81,7 @@ t.test('production', async (t) => {
 
 t.test('keys that others can reach are refused with the command that mends it', async (t) => {
   const folder = temporaryFolder(t);
-  const env = { KEYS_DIR: join(folder, "my key's folder"), DATA_DIR: embeddedFolder(t) };
+  const env = { KEYS_DIR: join(folder, "my key's folder"), ...(await fastStorage(t)) };
   mkdirSync(env.KEYS_DIR, { mode: 0o700 });
   t.equal((await runToEnd(t, ['keys', 'new-kek'], env)).code, 0);
   const file = join(env.KEYS_DIR, readdirSync(env.KEYS_DIR)[0] ?? '');

@@ -2,11 +2,11 @@
 import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { embeddedFolder } from '../support/databases.js';
+import { fastStorage } from '../support/databases.js';
 import { eventually, launch, launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../support/process.js';
 
 const folder = temporaryFolder(t);
-const env = { KEYS_DIR: join(folder, 'keys'), DATA_DIR: embeddedFolder(t) };
+const env = { KEYS_DIR: join(folder, 'keys'), ...(await fastStorage(t)) };
 const kidsIn = async (service: ServiceProcess) => {
   const { keys } = (await service.get('/.well-known/jwks.json')).body as { keys: { kid: string }[] };
   return keys.map(({ kid }) => kid).sort();
@@ -51,7 +51,10 @@ t.test('without its KEK a service verifies and does not sign, until the file is 
     async () => (await service.get('/readyz')).status === 503,
     () => service.output.stderr,
   );
-  t.same((await service.get('/readyz')).body.missing, ['signing_key']);
+  const { missing, signing_keys: closed } = (await service.get('/readyz')).body as Record<string, { kid: string }[]>;
+  t.same(missing, ['signing_key']);
+  t.same(closed?.map(({ kid }) => kid).sort(), kids);
+  t.match(closed, [{ kek: /^\d{8}T\d{6}Z$/, problem: 'kek_missing' }, {}]);
   t.same(await kidsIn(service), kids, 'what was published is, and nothing else');
   const lines = service.output.stdout
     .split('\n')

@@ -13,10 +13,12 @@ import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
 import { Refusal } from '../../domain/errors.js';
 import type { SigningAlg } from '../../domain/types.js';
-import type { TokenSigner, VerifySignature } from '../../ports/token-signer.js';
+import type { DistinctSigner, VerifySignature } from '../../ports/token-signer.js';
 
 /** RFC 7518 §3.3 asks for at least 2048 bits; more would double the cost of each refresh. */
 const RSA_BITS = 2048;
+/** What PKCS #8 begins with. */
+const DER_SEQUENCE = 0x30;
 
 interface Scheme {
   digest: string | null;
@@ -41,16 +43,19 @@ function generatePair(alg: SigningAlg): Promise<{ publicKey: KeyObject; privateK
   return generate('rsa', { modulusLength: RSA_BITS });
 }
 
-export const nodeTokenSigner: TokenSigner = {
+/** The material is PKCS #8 DER. */
+export const nodeTokenSigner: DistinctSigner = {
   async generate(alg) {
     const { publicKey, privateKey } = await generatePair(alg);
     return {
       publicJwk: await exportJWK(publicKey),
-      privatePkcs8: privateKey.export({ type: 'pkcs8', format: 'der' }),
+      material: privateKey.export({ type: 'pkcs8', format: 'der' }),
     };
   },
-  open(alg, privatePkcs8) {
-    const key = createPrivateKey({ key: Buffer.from(privatePkcs8), format: 'der', type: 'pkcs8' });
+  adopt: async (privatePkcs8) => privatePkcs8,
+  owns: (material) => material[0] === DER_SEQUENCE,
+  async open(alg, material) {
+    const key = createPrivateKey({ key: Buffer.from(material), format: 'der', type: 'pkcs8' });
     const { digest, options } = schemes[alg];
     return {
       sign: (signingInput) =>
@@ -59,8 +64,13 @@ export const nodeTokenSigner: TokenSigner = {
             error === null ? resolve(signature) : reject(error),
           );
         }),
+      problem: () => null,
+      check() {},
     };
   },
+  // The material is all that there is of the key.
+  async destroy() {},
+  held: async () => [],
 };
 
 /** What a key must be to sign with an algorithm (RFC 7518 §3.3 to §3.5, RFC 8037 §3.1). */

@@ -8,7 +8,7 @@ import type { Client as Row } from './generated/client.js';
 import { ownerRevocation } from './revocation-store.js';
 import { deleteSessionsOf } from './session-store.js';
 
-/** In the order of the statement's parameters, from $2 on; one that is not named stays as it is. */
+/** In the order of the statement's parameters: from $2 on as they are to be, and after these as they were. */
 const settings = {
   name: ['name', 'text'],
   audiences: ['audiences', 'text[]'],
@@ -23,15 +23,15 @@ const settings = {
   corsOrigins: ['cors_origins', 'text[]'],
 } satisfies Record<keyof ClientSettings, [column: string, type: string]>;
 const names = Object.keys(settings) as (keyof ClientSettings)[];
-const assignments = Object.values(settings).map(
-  ([column, type], i) => `${column} = coalesce($${i + 2}::${type}, ${column})`,
-);
+const columns = Object.values(settings).map(([column]) => column);
+const parameters = (first: number) => Object.values(settings).map(([, type], i) => `$${first + i}::${type}`);
 
 const update: Statement = {
   name: 'client_update',
   text: `WITH changed AS (
-      UPDATE clients SET ${assignments.join(', ')} WHERE client_id = $1 RETURNING client_id
-    ), audited AS (${auditInsert(names.length + 2, 'FROM changed')})
+      UPDATE clients SET (${columns}) = (${parameters(2)})
+      WHERE client_id = $1 AND (${columns}) = (${parameters(2 + names.length)}) RETURNING client_id
+    ), audited AS (${auditInsert(2 + 2 * names.length, 'FROM changed')})
     SELECT client_id FROM changed`,
 };
 
@@ -90,9 +90,9 @@ export const createClientStore = (database: Database): ClientStore => ({
     return rows.map(toDomain);
   },
 
-  async update(clientId, changes, event) {
-    const values = names.map((name) => changes[name] ?? null);
-    return (await database.query(update, [clientId, ...values, ...auditValues(event)])).length > 0;
+  async update(before, after, event) {
+    const values = [after, before].flatMap((settings) => names.map((name) => settings[name]));
+    return (await database.query(update, [before.clientId, ...values, ...auditValues(event)])).length > 0;
   },
 
   async setSecret(clientId, secretHash, event) {

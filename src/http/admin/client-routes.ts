@@ -1,5 +1,5 @@
 /** /v1/admin/clients: the applications. */
-import { type Static, type TProperties, Type } from '@fastify/type-provider-typebox';
+import { type Static, type TProperties, Type } from 'typebox';
 import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, grants } from '../../domain/types.js';
 import { Audience, ClientId, Closed, shownText, Timestamp } from '../schemas.js';

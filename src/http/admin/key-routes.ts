@@ -1,5 +1,5 @@
 /** /v1/admin/keys: the signing keys. */
-import { type Static, Type } from '@fastify/type-provider-typebox';
+import { type Static, Type } from 'typebox';
 import { type KeyOperation, keyJson } from '../../domain/signing-keys.js';
 import { type SigningAlg, signingAlgs } from '../../domain/types.js';
 import { Closed, Timestamp } from '../schemas.js';
@@ -45,6 +45,7 @@ const change = {
     description: '`scheduled`: it happens by itself at `at`; `already`: nothing was changed',
   }),
   at: OrNull('When it happened, or will by itself'),
+  announced: Type.Boolean({ description: 'Whether the other nodes were told; else they follow within 30 seconds' }),
   before: Keys,
   after: Keys,
 };
@@ -53,9 +54,10 @@ export type KeyChange = Static<typeof KeyChange>;
 const ImportedKey = Closed({ kid: Kid, ...change }, { title: 'ImportedKey', description: 'The key is pending' });
 export type ImportedKey = Static<typeof ImportedKey>;
 
-const shown = ({ outcome, at, before, after }: KeyOperation): KeyChange => ({
+const shown = ({ outcome, at, announced, before, after }: KeyOperation): KeyChange => ({
   outcome,
   at: at && new Date(at).toISOString(),
+  announced,
   before: before.map(keyJson),
   after: after.map(keyJson),
 });

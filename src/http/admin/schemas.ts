@@ -1,5 +1,5 @@
 /** What the routes of administration share: how lists are cut into pages, and what every route can refuse. */
-import { type TSchema, Type } from '@fastify/type-provider-typebox';
+import { type TSchema, Type } from 'typebox';
 import { fromBase64url, toBase64url } from '../../domain/base64url.js';
 import { type ErrorCode, Refusal } from '../../domain/errors.js';
 import type { Page } from '../../domain/types.js';

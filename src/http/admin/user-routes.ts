@@ -1,5 +1,5 @@
 /** /v1/admin/users: the accounts of others. */
-import { type Static, Type } from '@fastify/type-provider-typebox';
+import { type Static, Type } from 'typebox';
 import { validate as isUuid } from 'uuid';
 import type { User, UserId } from '../../domain/types.js';
 import { Closed, Email, Password, Timestamp, Uuid } from '../schemas.js';
