@@ -27,15 +27,18 @@ import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClients } from './domain/clients.js';
 import { createIds } from './domain/ids.js';
+import { createIntrospect } from './domain/introspection.js';
 import { createKeyRing } from './domain/key-ring.js';
 import { createKeyVault } from './domain/key-vault.js';
 import { createGuard } from './domain/limits.js';
 import { createReadiness } from './domain/readiness.js';
 import { createRefresh } from './domain/refresh.js';
+import { createRevocationFeed } from './domain/revocation-feed.js';
 import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
+import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
 import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
@@ -197,6 +200,8 @@ export function compose(config: Config, foundation: Foundation): Services {
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
   const hasher = createHasher(config);
+  const sessions = createSessions({ store: sessionStore, verify, revocations, clock });
+  const revocationStore = createRevocationStore(database);
   return {
     issuer: config.ISSUER,
     accounts: createAccounts({
@@ -213,7 +218,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       random,
       ids,
     }),
-    sessions: createSessions({ store: sessionStore, verify, revocations, clock }),
+    sessions,
     refresh: createRefresh({
       sessions: sessionStore,
       audit,
@@ -230,7 +235,10 @@ export function compose(config: Config, foundation: Foundation): Services {
     clients,
     administration: composeAdministration(config, foundation, hasher, signingKeys, revocations),
     revocations,
+    feed: createRevocationFeed({ store: revocationStore, revocations, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids, clock),
+    revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
+    introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     keys,
     signingKeys,

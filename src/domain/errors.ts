@@ -57,6 +57,7 @@ export const errorCodes = {
   // Revocation
   revocation_pending: 'It is stored, and not yet known everywhere; it will be by itself',
   invalid_cursor: 'The cursor is not one that this service gave',
+  too_many_streams: 'The client follows the feed too often at one time',
   // Signing keys
   key_not_found: 'There is no such signing key',
   key_state_conflict: 'The state of the signing key does not allow this',

@@ -63,6 +63,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   insufficient_scope: scope,
   revocation_pending: later(503),
   invalid_cursor: request(400),
+  too_many_streams: later(429),
   key_not_found: request(404),
   key_state_conflict: request(409),
   key_rejected: request(422),

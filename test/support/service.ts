@@ -15,6 +15,7 @@ import { createLogger } from '../../src/logger.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
+import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { fastDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
@@ -43,6 +44,7 @@ export interface ServiceOptions {
   clock?: Clock;
   keks?: KekSource;
   places?: Places;
+  projection?: RevocationProjection;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -92,7 +94,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const services = compose(config, {
     database,
     announcements: createInProcessAnnouncements(),
-    projection: createInProcessProjection(options.clock ?? clock),
+    projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
     keks: options.keks ?? testKeks(),
     places: options.places ?? { placeOf: () => null },
     metrics,
