@@ -62,6 +62,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   revocation_unknown: later(503),
   insufficient_scope: scope,
   revocation_pending: later(503),
+  token_rejected: request(422),
   invalid_cursor: request(400),
   too_many_streams: later(429),
   key_not_found: request(404),

@@ -8,6 +8,7 @@ import type { KeyRing } from '../domain/key-ring.js';
 import type { Guard } from '../domain/limits.js';
 import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
+import type { RevocationAdministration } from '../domain/revocation-administration.js';
 import type { RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
@@ -22,6 +23,7 @@ export interface Administration {
   users: UserAdministration;
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
+  revocations: RevocationAdministration;
 }
 
 export interface Services {

@@ -56,9 +56,8 @@ function node() {
     },
   });
   const grow = (count = 1) => {
-    const batch = Array.from({ length: count }, () => ruleOf((rules.at(-1)?.id ?? 0) + 1).id).map((id, i) =>
-      ruleOf(id + i),
-    );
+    const from = (rules.at(-1)?.id ?? 0) + 1;
+    const batch = Array.from({ length: count }, (_, i) => ruleOf(from + i));
     rules.push(...batch);
     grown(batch);
   };
