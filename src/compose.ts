@@ -20,22 +20,26 @@ import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
-import { createAccessTokenIssuer, createAccessTokenVerifier } from './domain/access-token.js';
+import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClients } from './domain/clients.js';
 import { createIds } from './domain/ids.js';
-import { createKeyRing } from './domain/key-ring.js';
+import { createIntrospect } from './domain/introspection.js';
+import { createKeyRing, type KeyRing } from './domain/key-ring.js';
 import { createKeyVault } from './domain/key-vault.js';
 import { createGuard } from './domain/limits.js';
 import { createReadiness } from './domain/readiness.js';
 import { createRefresh } from './domain/refresh.js';
+import { createRevocationAdministration } from './domain/revocation-administration.js';
+import { createRevocationFeed } from './domain/revocation-feed.js';
 import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
+import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
 import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
@@ -154,6 +158,9 @@ const composeRevocations = (config: Config, { database, projection, metrics, clo
     within,
   });
 
+const composeVerifier = (config: Config, { clock }: Ground, keys: KeyRing): VerifyAccessToken =>
+  createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
+
 function composeKeys(config: Config, { database, announcements, keks, signer, clock, random }: Ground) {
   const store = createSigningKeyStore(database);
   const vault = createKeyVault({ keks, signer, random, thumbprint });
@@ -170,14 +177,15 @@ export function composeAdministration(
   config: Config,
   ground: Ground,
   hasher = createHasher(config),
-  signingKeys = composeKeys(config, ground).signingKeys,
+  { keys, signingKeys } = composeKeys(config, ground),
   revocations = composeRevocations(config, ground),
 ): Administration {
   const { database, clock, random } = ground;
+  const sessions = createSessionStore(database);
   return {
     users: createUserAdministration({
       users: createUserStore(database),
-      sessions: createSessionStore(database),
+      sessions,
       hasher,
       revocations,
       isCommonPassword,
@@ -187,6 +195,13 @@ export function composeAdministration(
     }),
     clients: createClientAdministration(createClientStore(database), revocations, clock, random),
     keys: signingKeys,
+    revocations: createRevocationAdministration({
+      store: createRevocationStore(database),
+      sessions,
+      verify: composeVerifier(config, ground, keys),
+      revocations,
+      clock,
+    }),
   };
 }
 
@@ -220,8 +235,10 @@ export function compose(config: Config, foundation: Foundation): Services {
   const revocations = composeRevocations(config, foundation);
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
-  const verify = createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
+  const verify = composeVerifier(config, foundation, keys);
   const hasher = createHasher(config);
+  const sessions = createSessions({ store: sessionStore, verify, revocations, clock });
+  const revocationStore = createRevocationStore(database);
   return {
     issuer: config.ISSUER,
     accounts: createAccounts({
@@ -238,7 +255,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       random,
       ids,
     }),
-    sessions: createSessions({ store: sessionStore, verify, revocations, clock }),
+    sessions,
     refresh: createRefresh({
       sessions: sessionStore,
       audit,
@@ -253,9 +270,12 @@ export function compose(config: Config, foundation: Foundation): Services {
       },
     }),
     clients,
-    administration: composeAdministration(config, foundation, hasher, signingKeys, revocations),
+    administration: composeAdministration(config, foundation, hasher, { keys, signingKeys }, revocations),
     revocations,
+    feed: createRevocationFeed({ store: revocationStore, revocations, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids, clock),
+    revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
+    introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     keys,
     signingKeys,

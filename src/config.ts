@@ -156,6 +156,11 @@ export const variables = {
     default: '600',
     parse: integer(0, 1_000_000_000),
   }),
+  LIMIT_FEEDS: variable({
+    meaning: 'Services that may follow the revocations at one process at one time',
+    default: '1000',
+    parse: integer(1, 1_000_000),
+  }),
   LIMIT_ACCOUNT_FAILURES: variable({
     meaning: 'Failed attempts on one account in 15 minutes before it slows down; 0 turns it off',
     default: '10',

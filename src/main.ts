@@ -104,7 +104,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
 
     // Who cannot know yet what is revoked says so with each token, and serves all else.
     await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
-    closing.unshift(startRevocations(services.revocations, log));
+    closing.unshift(startRevocations(services, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
 
     const app = await buildApp(services, {

@@ -53,7 +53,7 @@ export const callOver =
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     };
     const answer = await transport({ method, url, headers, payload: body === undefined ? '' : JSON.stringify(body) });
-    const document = JSON.parse(answer.body);
+    const document = answer.body === '' ? null : JSON.parse(answer.body);
     if (answer.statusCode < 400) return document;
     const { code, detail, type: _, title, status, request_id, ...extra } = document;
     throw new Refusal(code as ErrorCode, { detail, extra });

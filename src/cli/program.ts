@@ -8,13 +8,22 @@ import { type Context, type Terminal, WrongUsage } from './context.js';
 import { doctorCommand } from './doctor.js';
 import { keysCommand } from './keys.js';
 import { migrateCommand } from './migrate.js';
+import { revokeCommand } from './revoke.js';
 import { serveCommand } from './serve.js';
 import { usersCommand } from './users.js';
 import { versionCommand } from './version.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
 
-const commands = [serveCommand, migrateCommand, keysCommand, clientsCommand, usersCommand, doctorCommand];
+const commands = [
+  serveCommand,
+  migrateCommand,
+  keysCommand,
+  clientsCommand,
+  usersCommand,
+  revokeCommand,
+  doctorCommand,
+];
 
 function programOf(context: Context): Command {
   const program = new Command('keyturn')

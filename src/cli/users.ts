@@ -21,14 +21,16 @@ import {
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** A user is named by e-mail or id. */
-async function pathOf(call: Call, user: string): Promise<string> {
-  if (UUID.test(user)) return `/v1/admin/users/${user}`;
+export async function userIdOf(call: Call, user: string): Promise<string> {
+  if (UUID.test(user)) return user;
   if (!user.includes('@')) throw new WrongUsage('a user is named by e-mail or id');
   const { users } = await call<UserList>('GET', `/v1/admin/users?email=${encodeURIComponent(user)}`);
   const [found] = users;
   if (found === undefined) throw new Refusal('not_found', { detail: `There is no user ${user}` });
-  return `/v1/admin/users/${found.id}`;
+  return found.id;
 }
+
+const pathOf = async (call: Call, user: string): Promise<string> => `/v1/admin/users/${await userIdOf(call, user)}`;
 
 const heads = ['id', 'e-mail', 'roles', 'state', 'created'];
 const row = ({ id, email, roles, disabled_at, created_at }: AdminUser) => [

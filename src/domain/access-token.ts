@@ -2,7 +2,7 @@
 import type { Clock } from '../ports/clock.js';
 import type { VerifySignature } from '../ports/token-signer.js';
 import { fromBase64url, toBase64url } from './base64url.js';
-import { Refusal } from './errors.js';
+import { type ErrorCode, Refusal } from './errors.js';
 import type { KeyRing } from './key-ring.js';
 import { isObject, parseStrictJson } from './strict-json.js';
 import { type SessionId, type SigningAlg, seconds, signingAlgs } from './types.js';
@@ -100,6 +100,9 @@ export interface AccessToken {
   sid: string | null;
   clientId: string | null;
   scope: string;
+  nbf: number | null;
+  /** As they were when it was issued. */
+  roles: readonly string[] | null;
 }
 
 export interface Expected {
@@ -108,6 +111,27 @@ export interface Expected {
 }
 
 export type VerifyAccessToken = (token: string, expected: Expected) => Promise<AccessToken>;
+
+const faults: ReadonlySet<ErrorCode> = new Set([
+  'token_malformed',
+  'unsupported_algorithm',
+  'unknown_key',
+  'invalid_signature',
+  'token_expired',
+  'token_not_yet_valid',
+  'invalid_issuer',
+  'invalid_audience',
+]);
+
+/** That the token is no good, where anything else that is thrown says nothing of it. */
+export const isTokenFault = (error: unknown): error is Refusal => error instanceof Refusal && faults.has(error.code);
+
+/** For those who may ask about any token, and are not told what is wrong with it. */
+export const verifiedOrNull = (verify: VerifyAccessToken, token: string): Promise<AccessToken | null> =>
+  verify(token, { audience: null }).catch((error) => {
+    if (isTokenFault(error)) return null;
+    throw error;
+  });
 
 export interface VerifierParts {
   issuer: string;
@@ -167,6 +191,9 @@ function parsePart(part: string): Record<string, unknown> {
   throw malformed();
 }
 
+const areTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+
 const optionalString = (value: unknown): string | null => {
   if (value !== undefined && typeof value !== 'string') throw malformed();
   return value ?? null;
@@ -176,17 +203,18 @@ function checkClaims(claims: Record<string, unknown>, issuer: string, expected: 
   const { iss, sub, exp, iat, nbf, jti } = claims;
   const aud = typeof claims.aud === 'string' ? [claims.aud] : claims.aud;
   if (typeof iss !== 'string' || typeof sub !== 'string' || typeof jti !== 'string') throw malformed();
-  if (!Array.isArray(aud) || aud.length === 0 || !aud.every((entry) => typeof entry === 'string' && entry !== ''))
-    throw malformed();
+  if (!areTexts(aud) || aud.length === 0 || aud.includes('')) throw malformed();
   if (!Number.isFinite(exp) || !Number.isFinite(iat) || (nbf !== undefined && !Number.isFinite(nbf))) throw malformed();
   const sid = optionalString(claims.sid);
   const clientId = optionalString(claims.client_id);
   const scope = optionalString(claims.scope) ?? '';
+  const roles = claims.roles ?? null;
+  if (roles !== null && !areTexts(roles)) throw malformed();
 
   if (iss !== issuer) throw new Refusal('invalid_issuer');
   if (expected.audience !== null && !aud.includes(expected.audience)) throw new Refusal('invalid_audience');
   if (now >= (exp as number) + CLOCK_TOLERANCE_S) throw new Refusal('token_expired');
-  const from = Math.max(iat as number, (nbf as number | undefined) ?? 0);
-  if (now < from - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
-  return { sub, aud, iat: iat as number, exp: exp as number, jti, sid, clientId, scope };
+  const notBefore = (nbf as number | undefined) ?? null;
+  if (now < Math.max(iat as number, notBefore ?? 0) - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
+  return { sub, aud, iat: iat as number, exp: exp as number, jti, sid, clientId, scope, nbf: notBefore, roles };
 }

@@ -52,6 +52,8 @@ export interface Clients {
   forPublicGrant(clientId: string, grant: Grant): Promise<Client>;
   /** Throws `invalid_client`. */
   authenticate(clientId: string, secret: string): Promise<Client>;
+  /** A public client, which has nothing to prove who it is with. Throws `invalid_client`. */
+  identify(clientId: string): Promise<Client>;
   /** The secret is shown here and never again; null for a public client. Throws `client_exists`. */
   create(client: NewClient): Promise<{ client: Client; secret: string | null }>;
   /** Stores the two public clients that every installation has, unless they are there. */
@@ -103,6 +105,11 @@ export function createClients(store: ClientStore, clock: Clock, random: Random):
       // An unknown client costs the same as a wrong secret.
       const right = timingSafeEqual(sha256(secret), client?.secretHash ?? sha256(''));
       if (client === null || client.secretHash === null || !right) throw new Refusal('invalid_client');
+      return client;
+    },
+    async identify(clientId) {
+      const client = await store.find(clientId);
+      if (client?.type !== 'public') throw new Refusal('invalid_client');
       return client;
     },
     async seed() {

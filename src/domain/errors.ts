@@ -56,7 +56,9 @@ export const errorCodes = {
   insufficient_scope: 'The access token does not have the scope that this needs',
   // Revocation
   revocation_pending: 'It is stored, and not yet known everywhere; it will be by itself',
+  token_rejected: 'The access token is not one that could be revoked',
   invalid_cursor: 'The cursor is not one that this service gave',
+  too_many_streams: 'The client follows the feed too often at one time',
   // Signing keys
   key_not_found: 'There is no such signing key',
   key_state_conflict: 'The state of the signing key does not allow this',

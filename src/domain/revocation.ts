@@ -2,7 +2,7 @@
  * What can be revoked, and which tokens that concerns: pure. A rule says of one token (`jti`) or one session (`sid`) that
  * it is over, or of a user (`sub`), a client or everybody that what was issued before an instant is.
  */
-import { type Instant, seconds } from './types.js';
+import { type Instant, instant, seconds } from './types.js';
 
 export type RevocationKind = 'jti' | 'sid' | 'sub' | 'client' | 'all';
 export const revocationKinds: readonly RevocationKind[] = ['jti', 'sid', 'sub', 'client', 'all'];
@@ -41,6 +41,9 @@ export function rulesFor({ jti, sid, sub, clientId }: Revocable): [RevocationKin
   if (clientId !== null) rules.push(['client', clientId]);
   return rules;
 }
+
+/** From when on tokens are good again, if all that were issued until `at` are not: an `iat` knows whole seconds alone. */
+export const nextSecond = (at: Instant): Instant => instant((seconds(at) + 1) * 1000);
 
 /** Seconds since the epoch; what is revoked as such is revoked whenever it was issued. */
 export const notBeforeSeconds = ({ notBefore }: Pick<Revocation, 'notBefore'>): number =>

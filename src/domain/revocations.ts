@@ -47,6 +47,8 @@ export interface Revocations {
   follow(): Promise<void>;
   /** Publishes what was committed and, for whatever reason, not published. */
   relay(): Promise<void>;
+  /** Whether a rule in the copy concerns the token; of what the copy lacks it says nothing. */
+  covers(token: Revocable): boolean;
   /** Whether the copy is known to be complete. */
   isCurrent(): boolean;
   /** The highest id in the copy. */
@@ -187,6 +189,7 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     },
     follow,
     relay: publish,
+    covers: (token) => copy.covers(token),
     isCurrent: () => clock.monotonic() < trustedUntil,
     head: () => head,
     onGrown: (listener) => void listeners.push(listener),

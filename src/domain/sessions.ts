@@ -7,13 +7,14 @@ import { auditEvent } from './audit.js';
 import { ADMIN_AUDIENCE, ADMIN_ROLE } from './clients.js';
 import { Refusal } from './errors.js';
 import { hasRoles } from './refresh.js';
-import { isGenuine, isSecretOf, parseRefreshToken } from './refresh-token.js';
+import { isGenuine, isSecretOf, type PresentedToken, parseRefreshToken } from './refresh-token.js';
 import type { Revocations } from './revocations.js';
 import type {
   AuditEvent,
   Caller,
   Instant,
   RevokeReason,
+  Session,
   SessionId,
   SessionSummary,
   SessionWithOwner,
@@ -21,20 +22,24 @@ import type {
   UserId,
 } from './types.js';
 
-/** The person behind a bearer token whose session is live. */
-export interface Authenticated {
-  userId: UserId;
-  sessionId: SessionId;
-  clientId: string;
+/** A bearer token that is good. */
+export interface Bearer {
   token: AccessToken;
   /** 'unknown': let through, as it is configured. */
   revocation: 'good' | 'unknown';
 }
 
+/** The person behind a bearer token whose session is live. */
+export interface Authenticated extends Bearer {
+  userId: UserId;
+  sessionId: SessionId;
+  clientId: string;
+}
+
 /** More devices than a person has; older sessions still count and end, but are not listed. */
 const MAX_LISTED = 100;
 
-const isLive = ({ session, userDisabled }: SessionWithOwner, at: Instant): boolean =>
+export const isLive = ({ session, userDisabled }: SessionWithOwner, at: Instant): boolean =>
   !userDisabled && session.revokedAt === null && at < session.idleExpiresAt && at < session.expiresAt;
 
 export const subjectOf = ({ sub, sid, jti, clientId }: AccessToken): Subject => ({
@@ -49,13 +54,18 @@ export interface Sessions {
   authenticate(bearer: string): Promise<Authenticated>;
   /** The same for a token of administration; throws `role_required` for a user who is no administrator. */
   authenticateAdmin(bearer: string): Promise<Authenticated>;
+  /** A token of any audience, of a live session or of a service itself. Throws `insufficient_scope`. */
+  authorize(bearer: string, scope: string): Promise<Bearer>;
   list(who: Authenticated): Promise<SessionSummary[]>;
   /** Throws `not_found` when the person has no such live session. */
   endOne(who: Authenticated, id: SessionId, caller: Caller): Promise<void>;
   endAll(who: Authenticated, includeCurrent: boolean, caller: Caller): Promise<void>;
   logout(who: Authenticated, caller: Caller): Promise<void>;
-  /** Does nothing, and says nothing, if the token is unknown or its session has ended. */
-  logoutByRefreshToken(refreshToken: string, caller: Caller): Promise<void>;
+  /**
+   * Does nothing, and says nothing, if the token is unknown, its session has ended, or it is not the client's; `clientId`
+   * is null where the request does not say.
+   */
+  logoutByRefreshToken(refreshToken: string, clientId: string | null, caller: Caller): Promise<void>;
 }
 
 export interface SessionsParts {
@@ -79,16 +89,26 @@ export function createSessions({ store, verify, revocations, clock }: SessionsPa
     return ended;
   }
 
-  async function authenticate(bearer: string, audience: string | null, roles: readonly string[]) {
+  async function goodToken(bearer: string, audience: string | null): Promise<Bearer> {
     const token = await verify(bearer, { audience });
-    const revocation = await revocations.check(token, subjectOf(token));
-    if (token.sid === null) throw new Refusal('session_required');
-    if (!isUuid(token.sid)) throw new Refusal('token_malformed');
-    const found = await store.find(token.sid as SessionId);
+    return { token, revocation: await revocations.check(token, subjectOf(token)) };
+  }
+
+  async function sessionOf(token: AccessToken, sid: string): Promise<SessionWithOwner> {
     const subject = subjectOf(token);
+    if (!isUuid(sid)) throw new Refusal('token_malformed', { subject });
+    const found = await store.find(sid as SessionId);
     if (found === null || !isLive(found, clock.now()) || found.session.userId !== token.sub) {
       throw new Refusal('token_revoked', { subject });
     }
+    return found;
+  }
+
+  async function authenticate(bearer: string, audience: string | null, roles: readonly string[]) {
+    const { token, revocation } = await goodToken(bearer, audience);
+    const subject = subjectOf(token);
+    if (token.sid === null) throw new Refusal('session_required', { subject });
+    const found = await sessionOf(token, token.sid);
     // The user's roles of now: the token tells of those of a quarter of an hour ago.
     if (!hasRoles({ roles: found.roles, requiredRoles: roles })) throw new Refusal('role_required', { subject });
     const { session } = found;
@@ -99,6 +119,14 @@ export function createSessions({ store, verify, revocations, clock }: SessionsPa
     // The account endpoints take a token of any audience, as long as it belongs to a live session.
     authenticate: (bearer) => authenticate(bearer, null, []),
     authenticateAdmin: (bearer) => authenticate(bearer, ADMIN_AUDIENCE, [ADMIN_ROLE]),
+    async authorize(bearer, scope) {
+      const good = await goodToken(bearer, null);
+      const { token } = good;
+      if (token.sid !== null) await sessionOf(token, token.sid);
+      if (!token.scope.split(' ').includes(scope))
+        throw new Refusal('insufficient_scope', { subject: subjectOf(token), detail: `the scope ${scope} is needed` });
+      return good;
+    },
     list: (who) => store.listLive(who.userId, clock.now(), MAX_LISTED),
     async endOne(who, id, caller) {
       if (!(await end(who.userId, id, 'ended_by_user', caller))) throw new Refusal('not_found');
@@ -111,16 +139,21 @@ export function createSessions({ store, verify, revocations, clock }: SessionsPa
     async logout(who, caller) {
       await end(who.userId, who.sessionId, 'logout', caller);
     },
-    async logoutByRefreshToken(refreshToken, caller) {
+    async logoutByRefreshToken(refreshToken, clientId, caller) {
       const token = parseRefreshToken(refreshToken);
       const found = token && (await store.find(token.sessionId));
-      if (!token || !found || !isGenuine(token, found.session.familyKey)) return;
+      if (!token || !found || !wasGiven(token, found.session)) return;
       const { session } = found;
-      const age = session.generation - token.generation;
-      // The hashes of the last two are there, so for these the secret must be right as well.
-      const hash = age === 0 ? session.currentHash : session.previousHash;
-      if (age < 0 || (age <= 1 && !isSecretOf(token, hash))) return;
+      if (clientId !== null && clientId !== session.clientId) return;
       await end(session.userId, session.id, 'logout', caller);
     },
   };
+}
+
+/** Whether the session once had this token, however long ago. */
+function wasGiven(token: PresentedToken, { generation, familyKey, currentHash, previousHash }: Session): boolean {
+  const age = generation - token.generation;
+  // The hashes of the last two are there, so for these the secret must be right as well.
+  const hash = age === 0 ? currentHash : previousHash;
+  return isGenuine(token, familyKey) && age >= 0 && (age > 1 || isSecretOf(token, hash));
 }

@@ -163,6 +163,7 @@ export interface AuditEvent extends Caller {
     | 'client.updated'
     | 'client.secret_rotated'
     | 'client.deleted'
+    | 'revocation.created'
     | 'signing_key.created'
     | 'signing_key.imported'
     | 'signing_key.rotation_scheduled'

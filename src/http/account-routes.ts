@@ -134,6 +134,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
             'wrong_password',
             'password_rejected',
             'too_many_attempts',
+            'revocation_pending',
             ...bearerRouteCodes,
             ...bodyCodes,
           ),

@@ -8,12 +8,14 @@ import { adminRoutes } from './admin/routes.js';
 import { type BaseSettings, createApp, refuseUnknown } from './base-app.js';
 import { administratorOf } from './bearer.js';
 import { collectPaths, refuseOtherMethods } from './before-routing.js';
-import { acceptJson } from './bodies.js';
+import { acceptForms, acceptJson } from './bodies.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
+import { revocationRoutes } from './revocation-routes.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
+import { tokenStateRoutes } from './token-state-routes.js';
 import type { App } from './typed.js';
 import { wellKnownRoutes } from './well-known-routes.js';
 
@@ -68,9 +70,14 @@ function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>
     acceptJson(scope);
     accountRoutes(scope, services);
     sessionRoutes(scope, services);
+    revocationRoutes(scope, services);
     adminRoutes(scope, services.administration, (request) => administratorOf(request, services.sessions));
   });
-  app.register(async (scope: App) => oauthRoutes(scope, services));
+  app.register(async (scope: App) => {
+    acceptForms(scope);
+    oauthRoutes(scope, services);
+    tokenStateRoutes(scope, services);
+  });
   app.register(async (scope: App) => {
     wellKnownRoutes(scope, services);
     healthRoutes(scope, services);

@@ -15,7 +15,7 @@ import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
 import { registerDraining } from './draining.js';
 import { sendRefusal, toRefusal } from './errors.js';
 import { onRequestEnd } from './request-end.js';
-import { logRequest, registerOutcome } from './request-log.js';
+import { logRequest, newOutcome, registerOutcome } from './request-log.js';
 import { measure } from './request-metrics.js';
 import type { Services } from './services.js';
 import type { App } from './typed.js';
@@ -69,7 +69,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
     frameworkErrors: (error, request, reply) => {
-      request.outcome = { code: null, subject: {}, unchecked: false };
+      request.outcome = newOutcome(request);
       reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
       sendRefusal(request, reply, toRefusal(error) ?? new Refusal('invalid_request'), errorsUrl);
       // No hook runs for these.

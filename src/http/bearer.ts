@@ -1,7 +1,7 @@
 /** The bearer token of a request (RFC 6750 §2.1): in one Authorization header, and nowhere else. */
 import type { FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
-import { type Authenticated, type Sessions, subjectOf } from '../domain/sessions.js';
+import { type Authenticated, type Bearer, type Sessions, subjectOf } from '../domain/sessions.js';
 import type { By } from '../domain/types.js';
 import { callerOf } from './request-log.js';
 
@@ -29,9 +29,10 @@ export function bearerOf(request: FastifyRequest): string | null {
   return token;
 }
 
-type Check = (bearer: string) => Promise<Authenticated>;
-
-async function checked(request: FastifyRequest, check: Check): Promise<Authenticated> {
+async function checked<Good extends Bearer>(
+  request: FastifyRequest,
+  check: (bearer: string) => Promise<Good>,
+): Promise<Good> {
   const bearer = bearerOf(request);
   if (bearer === null) throw new Refusal('token_missing');
   const who = await check(bearer);
@@ -43,6 +44,10 @@ async function checked(request: FastifyRequest, check: Check): Promise<Authentic
 /** The person behind the request. Throws the codes of a bearer check. */
 export const authenticate = (request: FastifyRequest, sessions: Sessions): Promise<Authenticated> =>
   checked(request, sessions.authenticate);
+
+/** The token of whoever asks, if it has the scope. Throws the codes of a bearer check and `insufficient_scope`. */
+export const authorize = (request: FastifyRequest, sessions: Sessions, scope: string): Promise<Bearer> =>
+  checked(request, (bearer) => sessions.authorize(bearer, scope));
 
 /** The administrator behind the request. */
 export async function administratorOf(request: FastifyRequest, sessions: Sessions): Promise<By> {

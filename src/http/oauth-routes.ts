@@ -3,21 +3,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
-import type { Client } from '../domain/types.js';
-import { authorizationOf } from './bearer.js';
-import { acceptForms, formDecode } from './bodies.js';
-import { callerOf } from './request-log.js';
-import {
-  Audience,
-  bodyCodes,
-  ClientId,
-  isClientId,
-  oauthRefusals,
-  RefreshToken,
-  refreshCodes,
-  Scope,
-  TokenResponse,
-} from './schemas.js';
+import { authenticatedClient, clientFields } from './client-authentication.js';
+import { Audience, bodyCodes, oauthRefusals, RefreshToken, refreshCodes, Scope, TokenResponse } from './schemas.js';
 import type { Services } from './services.js';
 import { refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
 import type { App } from './typed.js';
@@ -29,68 +16,14 @@ const Form = Type.Object(
     scope: Type.Optional(Scope),
     audience: Type.Optional(Audience),
     resource: Type.Optional(Audience),
-    client_id: Type.Optional(ClientId),
-    client_secret: Type.Optional(Type.String({ maxLength: 1024, format: 'password' })),
+    ...clientFields,
   },
   { description: 'Unknown parameters are ignored (RFC 6749 §3.2)' },
 );
 
-type Fields = Record<'client_id' | 'client_secret', string | undefined>;
-
-interface Credentials {
-  clientId: string;
-  secret: string;
-}
-
 const invalid = (detail: string) => new Refusal('invalid_request', { detail });
 
-/** RFC 6749 §2.3.1: `client_secret_basic` or `client_secret_post`, not both; null when there is no secret. */
-function credentialsOf(request: FastifyRequest, form: Fields): Credentials | null {
-  const header = authorizationOf(request);
-  if (header !== undefined) {
-    const basic = basicCredentials(header);
-    if (form.client_secret !== undefined) throw invalid('the client authenticates in two ways at once');
-    if (form.client_id !== undefined && form.client_id !== basic.clientId)
-      throw invalid('client_id is not that of the header');
-    return basic;
-  }
-  if (form.client_secret === undefined) return null;
-  if (form.client_id === undefined) throw invalid('client_id is required');
-  return { clientId: form.client_id, secret: form.client_secret };
-}
-
-function basicCredentials(header: string): Credentials {
-  const encoded = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(header)?.[1];
-  const pair = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString('utf8');
-  const at = pair.indexOf(':');
-  if (at < 1) throw new Refusal('invalid_client');
-  const credentials = decodePair(pair.slice(0, at), pair.slice(at + 1));
-  // What a form's client_id may not be, nor what the database cannot compare (NUL), is no client here either.
-  if (credentials === null || !isClientId(credentials.clientId)) throw new Refusal('invalid_client');
-  return credentials;
-}
-
-function decodePair(clientId: string, secret: string): Credentials | null {
-  try {
-    return { clientId: formDecode(clientId), secret: formDecode(secret) };
-  } catch {
-    return null;
-  }
-}
-
 export function oauthRoutes(app: App, services: Services): void {
-  const { clients, guard, issueToClient } = services;
-  acceptForms(app);
-
-  async function authenticated(request: FastifyRequest, form: Fields): Promise<Client | null> {
-    const credentials = credentialsOf(request, form);
-    if (credentials === null) return null;
-    const { clientId, secret } = credentials;
-    const client = await guard.secret(callerOf(request), () => clients.authenticate(clientId, secret));
-    request.outcome.subject = { clientId };
-    return client;
-  }
-
   app.post(
     '/oauth/token',
     {
@@ -134,14 +67,13 @@ export function oauthRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const form = request.body;
-      const fields = { client_id: form.client_id, client_secret: form.client_secret };
-      const client = await authenticated(request, fields);
+      const client = await authenticatedClient(request, form, services);
       switch (form.grant_type) {
         case 'refresh_token':
           return await refreshGrant(request, reply, form.refresh_token, client?.clientId ?? form.client_id ?? null);
         case 'client_credentials':
           if (client === null) throw new Refusal('invalid_client');
-          return await issueToClient(client, { audience: oneAudience(form), scope: form.scope });
+          return await services.issueToClient(client, { audience: oneAudience(form), scope: form.scope });
         default:
           throw new Refusal('unsupported_grant_type');
       }

@@ -23,6 +23,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
       { name: 'account', description: 'A person’s account' },
       { name: 'session', description: 'One login on one device' },
       { name: 'oauth', description: 'The standard endpoints' },
+      { name: 'revocations', description: 'For services that check tokens by themselves' },
       { name: 'admin', description: 'For the audience `keyturn-admin` and the role `admin`; each change is audited' },
       { name: 'discovery', description: 'What verifiers read' },
       { name: 'health', description: 'Probes' },

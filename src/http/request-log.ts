@@ -11,6 +11,8 @@ export interface Outcome {
   subject: Subject;
   /** A token was let through though it is not known whether it is revoked. */
   unchecked: boolean;
+  /** Noted when the request comes: the socket of somebody who has hung up tells it no more. */
+  ip: string | null;
 }
 
 declare module 'fastify' {
@@ -48,23 +50,30 @@ const safePath = (url: string): string =>
     .join('/')
     .slice(0, MAX_PATH_LENGTH);
 
+export const newOutcome = (request: FastifyRequest): Outcome => ({
+  code: null,
+  subject: {},
+  unchecked: false,
+  ip: addressOf(request),
+});
+
 export function registerOutcome(app: FastifyInstance): void {
   app.decorateRequest('outcome');
   app.addHook('onRequest', async (request) => {
-    request.outcome = { code: null, subject: {}, unchecked: false };
+    request.outcome = newOutcome(request);
   });
 }
 
 /** `hasHungUp`: the client did not wait for the answer. */
 export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHungUp: boolean): void {
-  const { code, subject, unchecked } = request.outcome;
+  const { code, subject, unchecked, ip } = request.outcome;
   request.log.info(
     {
       method: request.method,
       path: request.routeOptions.url ?? safePath(request.url),
       status: reply.statusCode,
       ...(code === null ? {} : { code }),
-      ip: addressOf(request),
+      ip,
       sub: subject.sub,
       sid: subject.sid,
       jti: subject.jti,

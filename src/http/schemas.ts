@@ -109,7 +109,7 @@ export const refreshCodes: ErrorCode[] = [
 export const bodyCodes = [...withBody, ...withStore];
 /** For routes that take a bearer token (RFC 6750), as OpenAPI says it. */
 export const bearerSecurity = [{ bearer: [] }];
-export const bearerRouteCodes: ErrorCode[] = [...bearerCodes, 'session_required', ...withStore];
+export const bearerRouteCodes: ErrorCode[] = [...bearerCodes, 'revocation_unknown', 'session_required', ...withStore];
 
 type Describe = (codes: ErrorCode[]) => string;
 const byCode: Describe = (codes) => codes.map((code) => `\`${code}\`: ${errorCodes[code]}`).join('\n\n');

@@ -4,13 +4,17 @@ import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
 import type { Clients } from '../domain/clients.js';
+import type { Introspect } from '../domain/introspection.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { Guard } from '../domain/limits.js';
 import type { Readiness } from '../domain/readiness.js';
 import type { Refresh } from '../domain/refresh.js';
+import type { RevocationAdministration } from '../domain/revocation-administration.js';
+import type { RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
+import type { RevokeToken } from '../domain/token-revocation.js';
 import type { UserAdministration } from '../domain/user-administration.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
@@ -20,6 +24,7 @@ export interface Administration {
   users: UserAdministration;
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
+  revocations: RevocationAdministration;
 }
 
 export interface Services {
@@ -27,9 +32,12 @@ export interface Services {
   accounts: Accounts;
   sessions: Sessions;
   revocations: Revocations;
+  feed: RevocationFeed;
   refresh: Refresh;
   clients: Clients;
   issueToClient: IssueToClient;
+  revokeToken: RevokeToken;
+  introspect: Introspect;
   administration: Administration;
   guard: Guard;
   keys: KeyRing;

@@ -120,7 +120,10 @@ export function sessionRoutes(app: App, services: Services): void {
           'With a bearer token, or with the refresh token in the body; an unknown refresh token is no error.',
         security: [{ bearer: [] }, {}],
         body: Type.Union([Closed({ refresh_token: Type.Optional(RefreshToken) }), Type.Null()]),
-        response: { 204: NoContent, ...refusals('/v1/logout', 'too_many_attempts', ...bearerRouteCodes, ...bodyCodes) },
+        response: {
+          204: NoContent,
+          ...refusals('/v1/logout', 'too_many_attempts', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
+        },
       },
     },
     async (request, reply) => {
@@ -131,7 +134,7 @@ export function sessionRoutes(app: App, services: Services): void {
       }
       const caller = callerOf(request);
       if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
-      else await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, caller));
+      else await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, null, caller));
       return reply.code(204).send(null);
     },
   );
@@ -165,7 +168,10 @@ export function sessionRoutes(app: App, services: Services): void {
         summary: 'End one session',
         security: bearerSecurity,
         params: Closed({ id: Uuid }),
-        response: { 204: NoContent, ...refusals('/v1/sessions/:id', 'not_found', ...bearerRouteCodes, ...bodyCodes) },
+        response: {
+          204: NoContent,
+          ...refusals('/v1/sessions/:id', 'not_found', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
+        },
       },
     },
     async (request, reply) => {
@@ -188,7 +194,10 @@ export function sessionRoutes(app: App, services: Services): void {
             Type.String({ enum: ['true', 'false'], description: '`true`: this session ends too' }),
           ),
         }),
-        response: { 204: NoContent, ...refusals('/v1/sessions', ...bearerRouteCodes, ...bodyCodes) },
+        response: {
+          204: NoContent,
+          ...refusals('/v1/sessions', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
+        },
       },
     },
     async (request, reply) => {

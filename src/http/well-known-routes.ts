@@ -36,14 +36,20 @@ function cacheable(request: FastifyRequest, reply: FastifyReply, { body, etag }:
       .send(body);
 }
 
+const secretMethods = ['client_secret_basic', 'client_secret_post'];
+
 export const metadataOf = (issuer: string) => ({
   issuer,
   token_endpoint: `${issuer}/oauth/token`,
+  revocation_endpoint: `${issuer}/oauth/revoke`,
+  introspection_endpoint: `${issuer}/oauth/introspect`,
   jwks_uri: `${issuer}/.well-known/jwks.json`,
   grant_types_supported: ['refresh_token', 'client_credentials'],
   // Required by RFC 8414 §2; there is no authorization endpoint.
   response_types_supported: [],
-  token_endpoint_auth_methods_supported: ['none', 'client_secret_basic', 'client_secret_post'],
+  token_endpoint_auth_methods_supported: ['none', ...secretMethods],
+  revocation_endpoint_auth_methods_supported: ['none', ...secretMethods],
+  introspection_endpoint_auth_methods_supported: secretMethods,
   service_documentation: `${issuer}/docs`,
 });
 
@@ -51,10 +57,14 @@ const Metadata = Type.Object(
   {
     issuer: Type.String(),
     token_endpoint: Type.String(),
+    revocation_endpoint: Type.String({ description: 'RFC 7009' }),
+    introspection_endpoint: Type.String({ description: 'RFC 7662' }),
     jwks_uri: Type.String(),
     grant_types_supported: Type.Array(Type.String()),
     response_types_supported: Type.Array(Type.String()),
     token_endpoint_auth_methods_supported: Type.Array(Type.String()),
+    revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
+    introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
     service_documentation: Type.String(),
   },
   { title: 'Metadata', description: 'RFC 8414 §2' },

@@ -1,5 +1,9 @@
-/** Revocations in the life of a node: its copy is kept current, and what was committed is published. Told once when it isn't. */
+/**
+ * Revocations in the life of a node: its copy is kept current, what was committed is published, and those who follow are
+ * told so. Told once when it isn't.
+ */
 import type { Logger } from 'pino';
+import { BEAT_S, type RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import { LEASE_MS } from '../ports/revocation-projection.js';
 import { every } from './every.js';
@@ -9,7 +13,10 @@ const FOLLOW_S = LEASE_MS / 4_000;
 /** Seconds. */
 const RELAY_S = 1;
 
-export function startRevocations(revocations: Revocations, log: Pick<Logger, 'info' | 'warn'>): () => void {
+export function startRevocations(
+  { revocations, feed }: { revocations: Revocations; feed: RevocationFeed },
+  log: Pick<Logger, 'info' | 'warn'>,
+): () => void {
   let wasCurrent = true;
   let problem: unknown;
 
@@ -31,6 +38,7 @@ export function startRevocations(revocations: Revocations, log: Pick<Logger, 'in
   const stops = [
     every(FOLLOW_S, () => revocations.follow().finally(tell), failed),
     every(RELAY_S, revocations.relay, failed),
+    every(BEAT_S, async () => feed.beat(), failed),
   ];
   return () => {
     for (const stop of stops) stop();

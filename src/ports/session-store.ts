@@ -52,6 +52,11 @@ export interface SessionStore {
   listLive(userId: UserId, at: Instant, limit: number): Promise<SessionSummary[]>;
   /** Ends one session of the user together with the audit event; false when there is no live one. */
   end(id: SessionId, userId: UserId, reason: RevokeReason, audit: AuditEvent): Promise<boolean>;
+  /**
+   * Ends all live sessions of the user, and revokes whatever was issued to him until then, known here or not, together
+   * with the audit event.
+   */
+  revokeUser(userId: UserId, audit: AuditEvent): Promise<void>;
   /** Ends all live sessions of the user but `except`, together with the audit event; resolves to their number. */
   endAll(userId: UserId, except: SessionId | null, reason: RevokeReason, audit: AuditEvent): Promise<number>;
 }

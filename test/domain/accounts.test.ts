@@ -113,6 +113,8 @@ async function setUp(t: Test) {
       sid: response.session_id,
       clientId: 'default',
       scope: '',
+      nbf: null,
+      roles: null,
     },
     revocation: 'good',
   };

@@ -57,6 +57,16 @@ export function adminRequests(notEmails: readonly string[], kid: string): Record
         },
       },
     ],
+    'post /v1/admin/revocations': [
+      {
+        members: { kind: 'sid', value: '01970000-0000-7000-8000-000000000001' },
+        wrong: { kind: ['', 'SID', 'user', 'all', 'token'], value: ['x', 'urn:uuid:x', '1'.repeat(36)] },
+      },
+      {
+        members: { kind: 'jti', value: 'not-yet-revoked' },
+        wrong: { kind: ['sid', 'sub', 'all'], value: ['a b', 'a.b.c', '..', 'x'.repeat(129), 'y'.repeat(8193)] },
+      },
+    ],
     'post /v1/admin/keys/{kid}/promote': [{ url: `${oneKey}/promote` }],
     'post /v1/admin/keys/{kid}/revoke': [
       { url: `${oneKey}/revoke`, members: { compromised: true }, wrong: { compromised: ['true', 1, null] } },

@@ -1,6 +1,7 @@
 /** For every operation of the document a request that would be carried out, as far as one is known. */
 
 import { adminTokens } from '../support/administrator.js';
+import { oauthOf } from '../support/oauth.js';
 import type { TestService } from '../support/service.js';
 import { PASSWORD } from '../support/service.js';
 import type { Members } from './bad-json.js';
@@ -89,6 +90,7 @@ export async function genuineRequests(
   document: Document,
 ): Promise<{ genuine: Genuine[]; secrets: string[] }> {
   await service.register();
+  const oauth = oauthOf(service);
   const [mine, other] = [await service.login(), await service.login()];
   const { secret } = await service.services.clients.create({
     clientId: 'svc',
@@ -98,6 +100,12 @@ export async function genuineRequests(
     scopes: ['read'],
   });
   if (secret === null) throw new Error('a confidential client has a secret');
+  const feed = await oauth.confidential('feed', { scopes: ['revocations:read'] });
+  const feedToken = await oauth.tokenOf(feed.basic);
+  const ofFeed = {
+    headers: bearer(feedToken),
+    wrongHeaders: [...badBearers(feedToken, mine.refresh_token), bearer(mine.access_token)],
+  };
   const admin = await adminTokens(service);
   const [signing] = await service.services.signingKeys.list();
   const target = await service.register('target@example.com');
@@ -156,6 +164,35 @@ export async function genuineRequests(
     'post /v1/logout': [
       { headers: bearer(mine.access_token), wrongHeaders: badBearers(mine.access_token, mine.refresh_token) },
       { headers: {}, members: refreshToken },
+    ],
+    'get /v1/revocations': [ofFeed],
+    'get /v1/revocations/stream': [
+      {
+        ...ofFeed,
+        wrongHeaders: [
+          ...ofFeed.wrongHeaders,
+          ...['', 'x', 'cjE6', 'cjE6OTk5OTk5OTk5OTk5OTk5OQ', 'y'.repeat(5000)].map((id) => ({ 'last-event-id': id })),
+        ],
+      },
+    ],
+    'post /oauth/revoke': [
+      {
+        members: { token: mine.refresh_token, client_id: 'default' },
+        wrongForms: [
+          ...['nobody', 'svc', 'DEFAULT', ''].map((id) => ({ client_id: id })),
+          ...[{ client_secret: 'a guessed secret' }, { token: '' }],
+        ],
+      },
+    ],
+    'post /oauth/introspect': [
+      {
+        headers: basic(`svc:${secret}`),
+        members: { token: mine.access_token },
+        wrongForms: [{ token: '' }, { client_id: 'default' }, { client_secret: secret }],
+        wrongHeaders: ['svc', `:${secret}`, `svc:${secret}x`, 'default:', `SVC:${secret}`, `feed:${secret}`]
+          .map(basic)
+          .concat([{ authorization: 'Basic' }, bearer(mine.access_token)]),
+      },
     ],
     'post /oauth/token': [
       {

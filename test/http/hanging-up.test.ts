@@ -60,7 +60,7 @@ t.test('a refresh whose client hangs up is in the log and in the measurements', 
     () => line() !== undefined,
     () => 'there is no line of it',
   );
-  t.match(line(), { status: 200, code: 'rotated', sid: session_id, hung_up: true });
+  t.match(line(), { status: 200, code: 'rotated', sid: session_id, ip: '127.0.0.1', hung_up: true });
   t.match(await rowOf(service.database, 'sessions'), { generation: 1 });
   const counts = samplesOf(await service.metrics.text(), 'keyturn_http_request_duration_seconds_count');
   t.equal(counts['method="POST",route="/v1/refresh",status="200"'], 1);

@@ -16,6 +16,7 @@ import { createLogger } from '../../src/logger.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
+import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { fastDatabase } from './databases.js';
@@ -46,6 +47,7 @@ export interface ServiceOptions {
   keks?: KekSource;
   signer?: TokenSigner;
   places?: Places;
+  projection?: RevocationProjection;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -95,7 +97,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const services = compose(config, {
     database,
     announcements: createInProcessAnnouncements(),
-    projection: createInProcessProjection(options.clock ?? clock),
+    projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? { placeOf: () => null },

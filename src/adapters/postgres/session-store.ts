@@ -12,7 +12,7 @@ import {
 import type { SessionStore } from '../../ports/session-store.js';
 import { appendAudit, auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
-import { endedByRule, sessionRevocations } from './revocation-store.js';
+import { endedByRule, ownerRevocation, sessionRevocations } from './revocation-store.js';
 
 const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
   s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.created_at,
@@ -106,6 +106,8 @@ export const deleteSessionsOf = (column: 'user_id' | 'client_id'): Statement => 
   text: `WITH gone AS (DELETE FROM sessions WHERE ${column} = $1 RETURNING revoked_at)
     SELECT count(*) FILTER (WHERE revoked_at IS NULL)::integer AS ended FROM gone`,
 });
+
+const revokeOwner = ownerRevocation('sub');
 
 interface Row {
   id: SessionId;
@@ -235,6 +237,15 @@ export const createSessionStore = (database: Database): SessionStore => ({
   async end(id, userId, reason, event) {
     const rows = await database.query(end, [id, userId, new Date(event.at), reason, ...auditValues(event)]);
     return rows.length > 0;
+  },
+
+  async revokeUser(userId, event) {
+    const at = new Date(event.at);
+    await database.transaction(async (sql) => {
+      const ended = await sql.query(endAllSessions, [userId, null, at, 'ended_by_admin']);
+      await sql.query(revokeOwner, [userId, at]);
+      await appendAudit(sql, { ...event, details: { ...event.details, ended: ended.length } });
+    });
   },
 
   async endAll(userId, except, reason, event) {

@@ -212,6 +212,7 @@ export const clientRoutes: AdminRoutes = (app, administration, whoAsks) => {
           { 200: AdminClient },
           'not_found',
           'client_required',
+          'revocation_pending',
         ),
         params,
       },

@@ -118,7 +118,7 @@ export const userRoutes: AdminRoutes = (app, administration, whoAsks) => {
     ['enable', 'Enable an account'],
   ] as const) {
     const path = `${one}/${verb}` as const;
-    const codes = verb === 'disable' ? (['own_account'] as const) : [];
+    const codes = verb === 'disable' ? (['own_account', 'revocation_pending'] as const) : [];
     const schema = changeSchema(path, `${verb}User`, summary, { 200: AdminUser }, 'not_found', ...codes);
     app.post(path, { schema: { ...schema, params } }, async (request) => {
       const by = await whoAsks(request);
@@ -161,6 +161,7 @@ export const userRoutes: AdminRoutes = (app, administration, whoAsks) => {
           { 200: PasswordSet },
           'not_found',
           'password_rejected',
+          'revocation_pending',
         ),
         params,
         body: Closed({ password: Type.Optional(Password) }),
@@ -182,7 +183,14 @@ export const userRoutes: AdminRoutes = (app, administration, whoAsks) => {
     sessions,
     {
       schema: {
-        ...changeSchema(sessions, 'endUserSessions', 'End all sessions', { 200: EndedSessions }, 'not_found'),
+        ...changeSchema(
+          sessions,
+          'endUserSessions',
+          'End all sessions',
+          { 200: EndedSessions },
+          'not_found',
+          'revocation_pending',
+        ),
         params,
       },
     },
@@ -203,6 +211,7 @@ export const userRoutes: AdminRoutes = (app, administration, whoAsks) => {
           { 200: AdminUser },
           'not_found',
           'own_account',
+          'revocation_pending',
         ),
         params,
       },

@@ -1,0 +1,358 @@
+/** GET /v1/revocations and its stream: who may read them, that nothing is missing or there twice, and when they end. */
+import t, { type Test } from 'tap';
+import { createRevocationStore } from '../../src/adapters/postgres/revocation-store.js';
+import type { RevocationKind } from '../../src/domain/revocation.js';
+import { cursorOf } from '../../src/domain/revocation-feed.js';
+import { type Instant, instant } from '../../src/domain/types.js';
+import { isBearerRefusal, isProblem, outcomeOf } from '../support/answers.js';
+import { breakableProjection } from '../support/breakable-projection.js';
+import { fakeClock } from '../support/clock.js';
+import { fastDatabase } from '../support/databases.js';
+import { type FeedReader, listening } from '../support/events.js';
+import { oauthOf } from '../support/oauth.js';
+import { eventually } from '../support/process.js';
+import { execute, startService, testKeks } from '../support/service.js';
+
+const database = await fastDatabase(t);
+const keks = testKeks();
+/** Ids tell the time of the database. */
+const clock = fakeClock(Math.floor(Date.now() / 1000) * 1000 + 250);
+const redis = breakableProjection();
+const service = await startService(t, {
+  database,
+  keks,
+  clock,
+  projection: redis.projection,
+  env: { LIMIT_FEEDS: '60' },
+});
+const { app, services, get, login, post, logs } = service;
+const { confidential, tokenOf } = oauthOf(service);
+const reading = { scopes: ['revocations:read', 'read'] };
+const reader = await confidential('reader', reading);
+const other = await confidential('other', reading);
+const token = await tokenOf(reader.basic);
+await services.clients.create({ clientId: 'app', name: 'App', type: 'public', audiences: ['x'], ...reading });
+const userId = await service.register();
+const open = await listening(app);
+
+const page = (query = '', bearer = token) => get(`/v1/revocations${query}`, bearer);
+const event = { actor: 'service', outcome: 'success', event: 'revocation.created', at: clock.now() } as const;
+const nobody = { ip: null, place: null, userAgent: null, requestId: null };
+
+/** Committed, and not published. */
+let numbered = 0;
+async function commit(kind: RevocationKind = 'jti', value = `token-${++numbered}`, notBefore: Instant | null = null) {
+  const rule = { kind, value, notBefore, revokedAt: clock.now() };
+  await services.revocations.follow();
+  await store.append(rule, { ...event, ...nobody });
+  return value;
+}
+const store = createRevocationStore(database);
+async function revoke() {
+  const value = await commit();
+  await services.revocations.enforce();
+  return value;
+}
+const values = (events: { event: string; data: Record<string, unknown> }[]) =>
+  events.filter((one) => one.event === 'revocation').map(({ data }) => data.value);
+const lineOf = (id: string) => logs.filter(({ request_id }) => request_id === id);
+
+/** Reads until the value has come, and gives all that came before it. */
+async function upTo(follower: FeedReader, value: string) {
+  const read: unknown[] = [];
+  for (let one = await follower.next(); one !== null; one = await follower.next()) {
+    if (one.event === 'revocation') read.push(one.data.value);
+    if (one.data.value === value) return read;
+  }
+  throw new Error('the stream has ended');
+}
+
+t.test('a page says of each rule what it is about, from when and until when', async (t) => {
+  const { session_id: sid, refresh_token } = await login();
+  await post('/v1/logout', { refresh_token });
+  await commit('sub', userId, instant(clock.now() - 250));
+  await commit('all', '', instant(clock.now() - 250));
+  const answer = await page();
+  t.equal(answer.statusCode, 200);
+  t.equal(answer.headers['cache-control'], 'no-store');
+  const { revocations, cursor, as_of, has_more } = answer.json();
+  const at = new Date(clock.now()).toISOString();
+  const common = { id: /^\d{16}$/, revoked_at: at, expires_at: /^2.*Z$/ };
+  t.match(revocations, [
+    { ...common, kind: 'sid', value: sid, not_before: null },
+    { ...common, kind: 'sub', value: userId, not_before: at.replace('.250', '.000') },
+    { ...common, kind: 'all', value: null, not_before: at.replace('.250', '.000') },
+  ]);
+  t.same([as_of, has_more], [at, false]);
+  t.match((await page(`?after=${cursor}`)).json(), { revocations: [], cursor, has_more: false });
+  // It would concern everybody below.
+  await execute(database, 'DELETE FROM revocations');
+});
+
+t.test('pages have everything once, in order', async (t) => {
+  const made: string[] = [];
+  for (let i = 0; i < 5; i++) made.push(await commit());
+  const read: string[] = [];
+  let query = '?limit=2';
+  for (;;) {
+    const { revocations, cursor, has_more } = (await page(query)).json();
+    t.ok(revocations.length <= 2);
+    read.push(...revocations.map(({ value }: { value: string }) => value));
+    if (!has_more) break;
+    query = `?limit=2&after=${cursor}`;
+  }
+  t.same(read, made);
+});
+
+t.test('only a live token with the scope reads, of a service or of a person', async (t) => {
+  const outcomes = async (bearer?: string) => {
+    const answers = [await get('/v1/revocations', bearer), await get('/v1/revocations/stream', bearer)];
+    const [one, two] = answers.map(outcomeOf);
+    t.equal(one, two, 'both are refused alike');
+    return answers;
+  };
+  for (const answer of await outcomes()) isBearerRefusal(t, answer, 'token_missing');
+  for (const answer of await outcomes('x.y.z')) isBearerRefusal(t, answer, 'token_malformed');
+  for (const answer of await outcomes((await login()).access_token)) {
+    isProblem(t, answer, 403, 'insufficient_scope');
+    t.match(answer.headers['www-authenticate'], /error="insufficient_scope"/);
+  }
+  const near = await tokenOf(reader.basic, { scope: 'read' });
+  for (const answer of await outcomes(near)) isProblem(t, answer, 403, 'insufficient_scope');
+
+  const person = await login('ada@example.com', { client_id: 'app', scope: 'read revocations:read' });
+  t.equal((await page('', person.access_token)).statusCode, 200);
+  await execute(database, `UPDATE sessions SET idle_expires_at = created_at WHERE id = '${person.session_id}'`);
+  for (const answer of await outcomes(person.access_token)) isBearerRefusal(t, answer, 'token_revoked');
+  t.match(
+    logs.findLast(({ path }) => path === '/v1/revocations'),
+    { code: 'token_revoked', sid: person.session_id },
+  );
+});
+
+t.test('a cursor that this service cannot have given is refused, in either place', async (t) => {
+  const now = clock.now() * 1000;
+  const id = (text: string) => Buffer.from(text).toString('base64url');
+  const bad = [
+    ...[
+      '',
+      'x',
+      '!',
+      id('r1:'),
+      id('r2:1'),
+      id('r1:-1'),
+      id('r1:01'),
+      id('r1:1.5'),
+      id(`r1:${'9'.repeat(16)}`),
+      'cjE6MQ==',
+    ],
+    ...[cursorOf(now + 61_000_000), id('r1:1 '), 'x'.repeat(5000)],
+  ];
+  for (const cursor of bad) {
+    const last = { authorization: `Bearer ${token}`, 'last-event-id': cursor };
+    const stream = await service.call({ method: 'GET', url: '/v1/revocations/stream', headers: last });
+    isProblem(t, stream, 400, 'invalid_cursor', `Last-Event-ID ${cursor.slice(0, 20)}`);
+    const query = `?after=${encodeURIComponent(cursor)}`;
+    for (const answer of [await page(query), await get(`/v1/revocations/stream${query}`, token)])
+      isProblem(t, answer, 400, 'invalid_cursor', query.slice(0, 20));
+  }
+  t.equal((await page(`?after=${cursorOf(now + 59_000_000)}`)).statusCode, 200, 'clocks differ a little');
+  for (const query of ['?limit=0', '?limit=1001', '?limit=x', '?limit=', '?x=1', '?after=x&after=x'])
+    isProblem(t, await page(query), 400, 'invalid_request', query);
+});
+
+t.test('a follower gets what there is, then what comes, and hears that nothing is missing', async (t) => {
+  const before = await revoke();
+  const follower = await open(t, token, '', { 'x-request-id': 'a-follower' });
+  t.equal(follower.response.statusCode, 200);
+  t.match(follower.response.headers, {
+    'content-type': /^text\/event-stream/,
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+    'x-request-id': 'a-follower',
+  });
+  const first = await follower.untilCurrent();
+  t.equal(values(first).at(-1), before);
+  const [last, current] = first.slice(-2);
+  t.same(current, {
+    event: 'current',
+    id: last?.id,
+    data: { cursor: last?.id, as_of: new Date(clock.now()).toISOString() },
+  });
+
+  const pushed = await revoke();
+  t.match(await follower.next(), { event: 'revocation', data: { kind: 'jti', value: pushed, not_before: null } });
+  clock.advance(1);
+  await services.revocations.follow();
+  services.feed.beat();
+  const beat = await follower.next();
+  t.match(beat, { event: 'current', data: { as_of: new Date(clock.now()).toISOString() } });
+
+  const missed = [await revoke(), await revoke()];
+  const again = await open(t, token, '?after=from-an-old-address', { 'last-event-id': beat?.id });
+  t.same(values(await again.untilCurrent()), missed, 'whoever was away gets what he missed');
+  const query = await open(t, token, `?after=${beat?.id}`);
+  t.same(values(await query.untilCurrent()), missed);
+
+  t.same(lineOf('a-follower'), [], 'its line is written when it ends');
+  follower.hangUp();
+  await eventually(
+    () => lineOf('a-follower').length === 1,
+    () => 'there is no line of it',
+  );
+  const { jti } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+  const line = {
+    path: '/v1/revocations/stream',
+    status: 200,
+    sub: 'reader',
+    client_id: 'reader',
+    jti,
+    ip: '127.0.0.1',
+  };
+  t.match(lineOf('a-follower'), [{ ...line, hung_up: true }]);
+});
+
+t.test('nothing is missed or told twice, whenever it is revoked', async (t) => {
+  const made: string[] = [];
+  let isOver = false;
+  const revoking = (async () => {
+    while (!isOver) made.push(await revoke());
+  })();
+  const followers: FeedReader[] = [];
+  for (let i = 0; i < 8; i++) followers.push(await open(t, token));
+  isOver = true;
+  await revoking;
+  const last = await revoke();
+  made.push(last);
+  for (const follower of followers) {
+    const read = await upTo(follower, last);
+    t.same(read.slice(-made.length), made);
+    t.equal(new Set(read).size, read.length);
+    follower.hangUp();
+  }
+  await eventually(
+    () => services.feed.size() <= 2,
+    () => 'they are still counted',
+  );
+});
+
+const ended = async (follower: FeedReader) => {
+  while ((await follower.next()) !== null);
+  return true;
+};
+
+t.test('a stream ends with its token', async (t) => {
+  const revoked = await tokenOf(other.basic);
+  const follower = await open(t, revoked, '', { 'x-request-id': 'of-a-revoked-token' });
+  await follower.untilCurrent();
+  await services.revokeToken(revoked, 'other', nobody);
+  t.equal((await follower.next())?.event, 'revocation', 'it still hears why');
+  t.equal(await follower.next(), null);
+  await eventually(
+    () => lineOf('of-a-revoked-token').length === 1,
+    () => 'there is no line of it',
+  );
+  t.notOk('hung_up' in (lineOf('of-a-revoked-token')[0] ?? {}));
+
+  const expiring = await open(t, await tokenOf(other.basic));
+  const untilExpiry = async (seconds: number) => {
+    clock.advance(seconds);
+    await services.revocations.follow();
+    services.feed.beat();
+  };
+  await expiring.untilCurrent();
+  await untilExpiry(904);
+  t.equal((await expiring.next())?.event, 'current', 'as long as it would be accepted');
+  await untilExpiry(1);
+  t.ok(await ended(expiring));
+});
+
+t.test(
+  'a node that cannot tell whether it knows everything is silent, and then sends its followers away',
+  async (t) => {
+    const follower = await open(t, await tokenOf(reader.basic));
+    await follower.untilCurrent();
+    services.feed.beat();
+    t.equal((await follower.next())?.event, 'current');
+    redis.break();
+    clock.advance(2);
+    services.feed.beat();
+    clock.advance(3);
+    services.feed.beat();
+    clock.advance(0.1);
+    services.feed.beat();
+    redis.mend();
+    t.equal(await follower.next(), null, 'not one more heartbeat');
+  },
+);
+
+/** Waits until so many followers are there. */
+const following = (count: number) =>
+  eventually(
+    () => services.feed.size() === count,
+    () => `${services.feed.size()} follow`,
+  );
+
+t.test('a follower that does not read is let go, and keeps nobody from reading', async (t) => {
+  const bearer = await tokenOf(reader.basic);
+  const slow = await open(t, bearer, '', { 'x-request-id': 'a-slow-one' });
+  const quick = await open(t, bearer);
+  slow.response.socket.pause();
+  await quick.untilCurrent();
+  // More than the sockets of both ends hold.
+  const count = 8_000;
+  await execute(
+    database,
+    `INSERT INTO revocations (kind, value, revoked_at, expires_at)
+      SELECT 'jti', n || repeat('x', 2000), now(), now() + interval '1 day' FROM generate_series(1, ${count}) AS n`,
+  );
+  await services.revocations.enforce();
+  const last = await revoke();
+  t.equal((await upTo(quick, last)).length, count + 1);
+  t.same(lineOf('a-slow-one'), []);
+  clock.advance(10.1);
+  await services.revocations.follow();
+  services.feed.beat();
+  await eventually(
+    () => lineOf('a-slow-one').length === 1,
+    () => 'it is still there',
+  );
+  t.equal(services.feed.size(), 1);
+  slow.hangUp();
+  quick.hangUp();
+  await following(0);
+  await execute(database, 'DELETE FROM revocations');
+});
+
+t.test('one client may follow fifty times, and a process has room for so many', async (t) => {
+  const [mine, theirs] = [await tokenOf(reader.basic), await tokenOf(other.basic)];
+  const followers: FeedReader[] = [];
+  const fill = async (bearer: string, count: number) => {
+    for (let i = 0; i < count; i++) followers.push(await open(t, bearer));
+  };
+  const refused = async (t: Test, bearer: string, status: number, code: string) => {
+    const answer = await get('/v1/revocations/stream', bearer);
+    isProblem(t, answer, status, code);
+    t.match(answer.headers['retry-after'], /^[1-9]\d*$/);
+  };
+  await fill(mine, 50);
+  await refused(t, mine, 429, 'too_many_streams');
+  await fill(theirs, 10);
+  await refused(t, theirs, 503, 'overloaded');
+  followers[0]?.hangUp();
+  await following(59);
+  await fill(mine, 1);
+  for (const follower of followers) follower.hangUp();
+  await following(0);
+});
+
+t.test('the service does not wait for its followers when it stops', async (t) => {
+  const own = await startService(t, { database, keks, clock });
+  const ownOpen = await listening(own.app);
+  const bearer = await tokenOf(reader.basic);
+  const followers = [await ownOpen(t, bearer), await ownOpen(t, bearer)];
+  for (const follower of followers) await follower.untilCurrent();
+  const closing = own.app.close();
+  for (const follower of followers) t.equal(await follower.next(), null, 'the end is in good order');
+  await closing;
+});
