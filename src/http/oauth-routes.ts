@@ -1,5 +1,4 @@
 /** /oauth/token: the standard token endpoint (RFC 6749), for the grants `refresh_token` and `client_credentials`. */
-
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';

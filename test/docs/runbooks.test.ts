@@ -1,39 +1,16 @@
-/** The commands of docs/runbooks, run as they are written there beside a real service. */
-import { execFile, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+/** The runbooks for signing keys, beside a real service. */
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { decodeProtectedHeader } from 'jose';
 import t, { type Test } from 'tap';
 import { connectPostgres } from '../../src/adapters/postgres/database.js';
-import { postgresUrl, withoutPostgres } from '../support/databases.js';
-import { eventually, KEYTURN, launchReady, temporaryFolder } from '../support/process.js';
+import { postgresUrl } from '../support/databases.js';
+import { eventually, launchReady, temporaryFolder } from '../support/process.js';
+import { followRunbook, withoutBash } from '../support/runbooks.js';
 import { execute, rowsOf } from '../support/service.js';
 import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
 
-const folder = fileURLToPath(new URL('../../../docs/runbooks/', import.meta.url));
-const AS_A_FUNCTION = 'keyturn() { "$NODE" "$KEYTURN" "$@"; }';
-const tried = ['emergency.md', 'hsm.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
-
-/** The commands of a runbook; those in a list are indented. */
-function commandsOf(file: string): string {
-  const text = readFileSync(join(folder, file), 'utf8');
-  return [...text.matchAll(/^ *```sh\n(.*?)^ *```$/gms)].map(([, block]) => block).join('\n');
-}
-
-t.test('every runbook is tried here', async (t) => {
-  t.same(
-    readdirSync(folder)
-      .filter((file) => file !== 'README.md')
-      .sort(),
-    tried,
-  );
-});
-
-const skip = withoutPostgres || (spawnSync('bash', ['--version']).error !== undefined && 'no bash to run them');
-
-t.test('each runbook does what it is for', { skip }, async (t) => {
+t.test('each runbook for signing keys does what it is for', { skip: withoutBash }, async (t) => {
   const url = await postgresUrl(t);
   const KEYS_DIR = join(temporaryFolder(t), 'keys');
   const redis = process.env.TEST_REDIS_URL;
@@ -48,10 +25,7 @@ t.test('each runbook does what it is for', { skip }, async (t) => {
   const database = connectPostgres({ url, max: 2, onIdleError: () => {} });
   t.teardown(() => database.close());
 
-  const follow = (file: string, more: NodeJS.ProcessEnv = {}) =>
-    promisify(execFile)('bash', ['-euo', 'pipefail', '-c', `${AS_A_FUNCTION}\n${commandsOf(file)}`], {
-      env: { PATH: process.env.PATH, NODE: process.execPath, KEYTURN, ...env, ...more },
-    });
+  const follow = (file: string, more: NodeJS.ProcessEnv = {}) => followRunbook(file, { ...env, ...more });
   const inState = async (...states: string[]) =>
     (await rowsOf(database, 'signing_keys')).filter(({ state }) => states.includes(String(state)));
   const signer = async () => decodeProtectedHeader((await service.login()).access_token).kid;
