@@ -234,7 +234,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     guard,
     keys,
     signingKeys,
-    readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
+    readiness: createReadiness(createDatabaseHealth(database), announcements, revocations, keys, clock, within),
     places,
     metrics,
   };

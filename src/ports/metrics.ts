@@ -16,7 +16,17 @@ export interface Metrics {
   answered(request: AnsweredRequest): void;
   /** A token of which it could not be told whether it is revoked. */
   revocationUnknown(outcome: 'refused' | 'let_through'): void;
+  /** From the commit until every node refuses the token. */
+  revocationEnforced(seconds: number): void;
+  /** Somebody was told that it is not enforced yet. */
+  revocationPending(): void;
 }
 
 /** Where nobody asks for the counts. */
-export const countNothing: Metrics = { refreshed() {}, answered() {}, revocationUnknown() {} };
+export const countNothing: Metrics = {
+  refreshed() {},
+  answered() {},
+  revocationUnknown() {},
+  revocationEnforced() {},
+  revocationPending() {},
+};
