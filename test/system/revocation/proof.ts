@@ -27,6 +27,8 @@ export interface ProofReport {
   unacknowledged: Record<string, number>;
   checksAfter: Record<string, number>;
   requestsAfter: Record<string, number>;
+  /** Of tokens whose revocation was acknowledged some time before. */
+  laterChecks: Record<string, number>;
   liveTokens: Record<string, number>;
   troubles: Record<string, number>;
   slowestMs: number;
@@ -34,10 +36,14 @@ export interface ProofReport {
   findings: string[];
 }
 
-const WORKERS = 6;
+/** Between two checks of tokens that were revoked before, on each node, milliseconds; and how many are kept for it. */
+const LOOK_MS = 20;
+const REMEMBERED = 30;
+const PROGRESS_MS = 5_000;
+const WORKERS = 10;
 const TRIES_A_USER = 8;
 /** From one trouble to the next, milliseconds. */
-const PEACE_MS = [100, 1_200] as const;
+const PEACE_MS = [300, 2_500] as const;
 const REQUEST_TIMEOUT_MS = 20_000;
 
 const add = (counts: Record<string, number>, what: string) => {
@@ -119,16 +125,20 @@ async function register(node: Node, email: string): Promise<User> {
 
 export interface Proof {
   world: World;
-  run(): Promise<ProofReport>;
+  run(progress?: (text: string) => void): Promise<ProofReport>;
 }
 
 export async function prepare(t: Scope, settings: ProofSettings): Promise<Proof> {
   const { database, ...shown } = settings;
   const world = await startWorld(t, database, settings.topology, seeded(settings.seed));
-  return { world, run: () => prove(world, shown) };
+  return { world, run: (progress = () => {}) => prove(world, shown, progress) };
 }
 
-async function prove({ nodes, troubles }: World, settings: Omit<ProofSettings, 'database'>): Promise<ProofReport> {
+async function prove(
+  { nodes, troubles }: World,
+  settings: ProofReport['settings'],
+  progress: (text: string) => void,
+): Promise<ProofReport> {
   const { tries, seconds, seed } = settings;
   const report: ProofReport = {
     settings,
@@ -137,6 +147,7 @@ async function prove({ nodes, troubles }: World, settings: Omit<ProofSettings, '
     unacknowledged: {},
     checksAfter: {},
     requestsAfter: {},
+    laterChecks: {},
     liveTokens: {},
     troubles: {},
     slowestMs: 0,
@@ -148,6 +159,8 @@ async function prove({ nodes, troubles }: World, settings: Omit<ProofSettings, '
   const bystander = await register(nodes[0] as Node, `bystander-${seed}@example.com`);
   const untouched = await login(nodes[0] as Node, bystander);
   if (untouched === null) throw new Error('cannot log in');
+
+  let latest: { token: string; how: string }[] = [];
 
   /** Nobody has revoked these. */
   async function checkLive(node: Node, token: string): Promise<void> {
@@ -186,9 +199,23 @@ async function prove({ nodes, troubles }: World, settings: Omit<ProofSettings, '
     if (!acknowledgements.has(outcome)) return add(report.unacknowledged, outcome);
     report.slowestMs = Math.max(report.slowestMs, Math.round(performance.now() - begun));
     add(report.acknowledged, how);
+    latest = [{ token, how }, ...latest].slice(0, REMEMBERED);
     // The others first: nothing but the acknowledgement has reached them through this process.
     const inOrder = [...nodes.filter((one) => one !== node), node];
     await Promise.all(inOrder.map((one) => checkRevoked(one, token, how)));
+  }
+
+  /** What a node missed while it was away, it does not accept when it is back either. */
+  async function keepChecking(node: Node, chance: Chance): Promise<void> {
+    while (goesOn()) {
+      await sleep(LOOK_MS);
+      if (latest.length === 0) continue;
+      const { token, how } = chance.pick(latest);
+      const outcome = await node.ask({ what: 'check', token });
+      add(report.laterChecks, outcome);
+      if (outcome !== 'token_revoked' && outcome !== 'revocation_unknown')
+        find(`${how}, later: the check said ${outcome}`);
+    }
   }
 
   async function keepTrying(worker: number): Promise<void> {
@@ -214,7 +241,12 @@ async function prove({ nodes, troubles }: World, settings: Omit<ProofSettings, '
     }
   }
 
-  await Promise.all([keepHurting(), ...Array.from({ length: WORKERS }, (_, i) => keepTrying(i))]);
+  const ticker = setInterval(() => progress(`${report.tries} tries, ${report.findings.length} findings`), PROGRESS_MS);
+  await Promise.all([
+    keepHurting(),
+    ...nodes.map((node, i) => keepChecking(node, seeded(seed + 100 + i))),
+    ...Array.from({ length: WORKERS }, (_, i) => keepTrying(i)),
+  ]).finally(() => clearInterval(ticker));
   return report;
 }
 

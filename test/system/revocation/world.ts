@@ -22,11 +22,14 @@ export interface Node {
   ask(question: Question): Promise<string>;
   pause(): void;
   resume(): void;
+  stop(): Promise<void>;
 }
 
 export type Topology = 'one server' | 'sentinels';
 
 export interface World {
+  /** Ends the nodes: a second world has the machine to itself. */
+  stop(): Promise<void>;
   nodes: readonly Node[];
   /** Each hurts one thing for some time, and leaves it well. */
   troubles: Readonly<Record<string, () => Promise<void>>>;
@@ -38,10 +41,8 @@ async function startNode(t: Scope, env: Record<string, string>): Promise<Node> {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  t.teardown(async () => {
-    child.kill('SIGCONT');
-    await stopProcess(child, 'SIGKILL');
-  });
+  const stop = () => stopProcess(child, 'SIGKILL');
+  t.teardown(stop);
   const waiting = new Map<number, (word: string) => void>();
   let asked = 0;
   const url = await new Promise<string>((resolve, reject) => {
@@ -66,6 +67,7 @@ async function startNode(t: Scope, env: Record<string, string>): Promise<Node> {
       }),
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
+    stop,
   };
 }
 
@@ -84,12 +86,15 @@ export async function startWorld(t: Scope, database: string, topology: Topology,
     const node = await startNode(t, { ...env, REDIS_URL: first });
     return [node, ...(await Promise.all(others.map((url) => startNode(t, { ...env, REDIS_URL: url }))))];
   };
-  const for_ = (least: number, most: number) => sleep(chance.between(least, most));
+  const stopAll = async (nodes: readonly Node[]) => {
+    await Promise.all(nodes.map(({ stop }) => stop()));
+  };
+  const between = (least: number, most: number) => sleep(chance.between(least, most));
   const shared = (nodes: readonly Node[], server: () => Promise<RedisServer>) => ({
     'Redis paused': async () => {
       const paused = await server();
       paused.pause();
-      await for_(200, 2_500);
+      await between(200, 2_500);
       paused.resume();
     },
     'Redis flushed': async () => {
@@ -98,7 +103,7 @@ export async function startWorld(t: Scope, database: string, topology: Topology,
     'a node stopped': async () => {
       const node = chance.pick(nodes);
       node.pause();
-      await for_(300, 3_000);
+      await between(300, 3_000);
       node.resume();
     },
   });
@@ -110,16 +115,17 @@ export async function startWorld(t: Scope, database: string, topology: Topology,
     const without = (how: 'cut' | 'hold') => async () => {
       const link = chance.pick(links);
       link[how]();
-      await for_(300, 2_500);
+      await between(300, 2_500);
       link.mend();
     };
     return {
       nodes,
+      stop: () => stopAll(nodes),
       troubles: {
         ...shared(nodes, async () => server),
         'Redis restarted empty': async () => {
           await server.kill();
-          await for_(0, 500);
+          await between(0, 500);
           await server.restart();
         },
         'a node cut off': without('cut'),
@@ -131,6 +137,7 @@ export async function startWorld(t: Scope, database: string, topology: Topology,
   const nodes = await startNodes(Array.from({ length: NODES }, () => sentinels.url));
   return {
     nodes,
+    stop: () => stopAll(nodes),
     troubles: {
       ...shared(nodes, sentinels.master),
       'Redis handed over': () => sentinels.failOver('handed over'),
@@ -140,7 +147,7 @@ export async function startWorld(t: Scope, database: string, topology: Topology,
         const node = chance.pick(nodes);
         await sentinels.failOver('crashed and behind', async () => {
           node.pause();
-          await for_(1_200, 1_800);
+          await between(1_200, 1_800);
         });
         node.resume();
       },
