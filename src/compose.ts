@@ -280,7 +280,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     keys,
     signingKeys,
     cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
-    readiness: createReadiness(createDatabaseHealth(database), announcements, keys, clock, within),
+    readiness: createReadiness(createDatabaseHealth(database), announcements, revocations, keys, clock, within),
     places,
     metrics,
   };

@@ -102,6 +102,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     announcements.listen('signing-keys', () => void follow().catch(failed));
     closing.unshift(every(POLL_S, tend, failed));
 
+    metrics.watchRevocations(services.revocations);
     // Who cannot know yet what is revoked says so with each token, and serves all else.
     await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
     closing.unshift(startRevocations(services, log));

@@ -60,6 +60,18 @@ t.test('every bad variable is named at once, and no value is shown', async (t) =
   t.notMatch(problems.join('\n'), /s3cret/);
 });
 
+t.test('Redis is one server, a master under Sentinels or a cluster', async (t) => {
+  for (const REDIS_URL of ['redis://h', 'rediss://:p@h:1/2', 'redis+sentinel://a,b/main', 'redis+cluster://a,b'])
+    t.match(readConfig({ REDIS_URL }), { REDIS_URL });
+  for (const REDIS_URL of ['redis://a,b', 'redis+sentinel://s3cret@a', 'redis+cluster://a/1'])
+    t.match(problemsOf({ REDIS_URL }), [/^REDIS_URL: expected redis:(?!.*s3cret)/]);
+});
+
+t.test('tokens whose revocation is unknown are refused, unless somebody decides otherwise', async (t) => {
+  t.match(readConfig({}), { REVOCATION_FAIL_MODE: 'closed' });
+  t.match(readConfig({ REVOCATION_FAIL_MODE: 'open' }), { REVOCATION_FAIL_MODE: 'open', withoutEffect: [] });
+});
+
 t.test('durations are seconds, or a number with a unit', async (t) => {
   for (const [text, seconds] of [
     ['0', 0],
@@ -139,5 +151,5 @@ t.test('a service that listens everywhere is its own issuer on loopback', async 
 });
 
 t.test('what is set without effect is told', async (t) => {
-  t.same(readConfig({ REVOCATION_FAIL_MODE: 'open', METRICS_PORT: '9090' }).withoutEffect, ['REVOCATION_FAIL_MODE']);
+  t.same(readConfig({ ACCESS_TOKEN_HEADER: 'x', METRICS_PORT: '9090' }).withoutEffect, ['ACCESS_TOKEN_HEADER']);
 });

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.js';
 import type { DatabaseHealth } from '../ports/database-health.js';
 import { CLOCK_TOLERANCE_S } from './access-token.js';
 import type { KeyRing, SealedKeyProblem } from './key-ring.js';
+import type { Revocations } from './revocations.js';
 
 export type Missing = 'database' | 'redis' | 'signing_key' | 'clock';
 
@@ -20,6 +21,7 @@ export interface Readiness {
 export function createReadiness(
   database: DatabaseHealth,
   announcements: Announcements,
+  revocations: Pick<Revocations, 'canTell'>,
   keys: KeyRing,
   clock: Clock,
   within: <T>(ms: number, work: Promise<T>) => Promise<T>,
@@ -42,6 +44,14 @@ export function createReadiness(
     }
   }
 
+  /** It answers, and the projection in it is whole. */
+  async function redisProblem(): Promise<Missing | null> {
+    const canTell = async () => {
+      if (!(await revocations.canTell())) throw new Error('it has to be rebuilt');
+    };
+    return (await works(Promise.all([announcements.ping(), canTell()]))) ? null : 'redis';
+  }
+
   function signingKeyProblem(): Missing | null {
     try {
       keys.signingKey();
@@ -52,8 +62,8 @@ export function createReadiness(
   }
 
   async function look(): Promise<Missing[]> {
-    const [databaseResult, redisWorks] = await Promise.all([databaseProblem(), works(announcements.ping())]);
-    return [databaseResult, redisWorks ? null : ('redis' as const), signingKeyProblem()].filter((m) => m !== null);
+    const problems = await Promise.all([databaseProblem(), redisProblem()]);
+    return [...problems, signingKeyProblem()].filter((m) => m !== null);
   }
 
   // Anybody may ask, so that however many do, there is one look at a time.

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../ports/clock.js';
 import type { Metrics } from '../ports/metrics.js';
-import { LEASE_MS, type RevocationProjection } from '../ports/revocation-projection.js';
+import { LEASE_MS, LEASE_OVER_MS, type RevocationProjection } from '../ports/revocation-projection.js';
 import type { RevocationStore } from '../ports/revocation-store.js';
 import { coalesced } from './coalesced.js';
 import { Refusal } from './errors.js';
@@ -18,6 +18,11 @@ const ENFORCE_TIMEOUT_MS = 4_000;
 /** How often the other nodes are looked at while they are waited for: from the first to the second. Milliseconds. */
 const LOOK_MS = [1, 40] as const;
 const RETRY_AFTER_S = 1;
+/** A clock that is set back by no more has made nobody forget a rule too early: they outlast their tokens by a minute. Milliseconds. */
+const HARMLESS_STEP_MS = 30_000;
+const NEVER = Number.NEGATIVE_INFINITY;
+/** A token that was never issued, to see whether there is an answer. */
+const NOBODYS: Revocable = { jti: '', sid: null, sub: '', clientId: null, iat: 0 };
 
 export interface RevocationsParts {
   store: RevocationStore;
@@ -51,6 +56,8 @@ export interface Revocations {
   covers(token: Revocable): boolean;
   /** Whether the copy is known to be complete. */
   isCurrent(): boolean;
+  /** Whether a check would get an answer, from the copy or from the projection. */
+  canTell(): Promise<boolean>;
   /** The highest id in the copy. */
   head(): number;
   /** Calls back with what is new in the copy: every rule in turn, by id. */
@@ -63,12 +70,27 @@ export function createRevocations(parts: RevocationsParts): Revocations {
   const { store, projection, metrics, clock, failOpen, within } = parts;
   const copy = new RevocationSet();
   const listeners: ((batch: readonly Revocation[]) => void)[] = [];
-  /** The copy holds every rule up to this id. */
+  /** The copy holds every rule up to this id, once it has been read. */
   let head = 0;
+  let isRead = false;
   /** The projection held every rule up to this id when it was last heard of. */
-  let published = 0;
-  /** On the monotonic clock. */
-  let trustedUntil = Number.NEGATIVE_INFINITY;
+  let published: number | null = null;
+  /** `until` on the monotonic clock, `since` on the one that can be set. */
+  let lease = { until: NEVER, since: NEVER };
+  /** The latest that the clock has said: up to then rules may have been forgotten, or not been read. */
+  let latest = NEVER;
+
+  function now(): Instant {
+    const at = clock.now();
+    latest = Math.max(latest, at);
+    return at;
+  }
+
+  /** The monotonic clock may stand still while the machine sleeps; the other one may be set. */
+  function isCurrent(): boolean {
+    const age = clock.now() - lease.since;
+    return clock.monotonic() < lease.until && age < LEASE_MS && age > -HARMLESS_STEP_MS;
+  }
 
   function take(from: number, batch: readonly Revocation[]): void {
     for (const revocation of batch) copy.add(revocation);
@@ -82,7 +104,7 @@ export function createRevocations(parts: RevocationsParts): Revocations {
   /** Everything after the id, a page at a time. */
   async function* after(id: number): AsyncGenerator<Revocation[]> {
     for (let from = id; ; ) {
-      const page = await store.after(from, clock.now(), PAGE);
+      const page = await store.after(from, now(), PAGE);
       yield page;
       if (page.length < PAGE) return;
       from = page.at(-1)?.id ?? from;
@@ -93,13 +115,26 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     for await (const page of after(head)) take(head, page);
   }
 
+  async function readAll(): Promise<void> {
+    // Before the rules: what is committed in between is among them, or comes later.
+    const last = await store.last();
+    for await (const page of after(0)) take(0, page);
+    head = Math.max(head, last);
+    isRead = true;
+  }
+
   const follow = coalesced(async () => {
-    copy.forget(clock.now());
-    // The first time round everything there is: a projection that knows of nothing says nothing of the store.
-    if (head === 0) await catchUp();
+    const at = clock.now();
+    if (latest - at > HARMLESS_STEP_MS) {
+      // A clock that was ahead has made it forget what is still needed.
+      latest = at;
+      isRead = false;
+    }
+    copy.forget(now());
+    if (!isRead) await readAll();
     for (;;) {
       // The lease counts from before the question: however late the answer is, it is not longer than others think.
-      const asked = clock.monotonic();
+      const asked = { until: clock.monotonic() + LEASE_MS, since: clock.now() };
       const theirs = await projection.renew(head);
       if (theirs === null) {
         // Whoever rebuilds it, this node or another: the next round finds out.
@@ -107,7 +142,7 @@ export function createRevocations(parts: RevocationsParts): Revocations {
       } else {
         published = theirs;
         if (theirs <= head) {
-          trustedUntil = asked + LEASE_MS;
+          lease = asked;
           return;
         }
         await catchUp();
@@ -117,35 +152,40 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     }
   });
 
-  async function rebuild(): Promise<boolean> {
-    return projection.rebuild(async function* () {
+  const rebuild = (): Promise<boolean> =>
+    projection.rebuild(store.last, async function* () {
       for await (const page of after(0)) {
         for (const revocation of page) copy.add(revocation);
         yield page;
       }
     });
-  }
 
   const publish = coalesced(async () => {
     for (;;) {
       const from = published;
-      const page = await store.after(from, clock.now(), PAGE);
-      const theirs = await projection.publish(from, page);
+      // Who has not heard of the projection yet asks it how far it is, and has nothing to add.
+      const page = from === null ? [] : await store.after(from, now(), PAGE);
+      const theirs = await projection.publish(from ?? 0, page);
       if (theirs === null) {
         if (await rebuild()) continue;
         throw new Error('the projection is being rebuilt');
       }
-      take(from, page);
+      if (from !== null) take(from, page);
       // Below what was believed: it has been rebuilt since, from what there was then.
       published = theirs;
-      if (theirs >= from && page.length < PAGE) break;
+      if (from !== null && theirs >= from && page.length < PAGE) break;
+    }
+    if (head < published) {
+      // Others have published what this node has not heard of yet, and nobody waits for this node but itself.
+      lease = { until: NEVER, since: NEVER };
+      follow().catch(() => {});
     }
     await acknowledged(published);
   });
 
   /** Waits for the nodes that hold a lease: they say that they have it, or their lease runs out. */
   async function acknowledged(by: number): Promise<void> {
-    const deadline = clock.monotonic() + LEASE_MS;
+    const deadline = clock.monotonic() + LEASE_OVER_MS;
     for (let wait: number = LOOK_MS[0]; ; wait = Math.min(2 * wait, LOOK_MS[1])) {
       const nodes = await projection.behind(by);
       if (nodes.length === 0) return;
@@ -161,9 +201,12 @@ export function createRevocations(parts: RevocationsParts): Revocations {
   });
 
   async function enforce(): Promise<void> {
+    const begun = clock.monotonic();
     try {
       await within(ENFORCE_TIMEOUT_MS, publish());
+      metrics.revocationEnforced((clock.monotonic() - begun) / 1000);
     } catch (cause) {
+      metrics.revocationPending();
       throw new Refusal('revocation_pending', { retryAfter: RETRY_AFTER_S, cause });
     }
   }
@@ -172,7 +215,7 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     async check(token, subject) {
       // A rule is never undone, so what an old copy refuses is refused.
       if (copy.covers(token)) throw new Refusal('token_revoked', { subject });
-      if (clock.monotonic() < trustedUntil) return 'good';
+      if (isCurrent()) return 'good';
       const revoked = await projection.ask(token).catch(() => null);
       if (revoked === false) return 'good';
       if (revoked) throw new Refusal('token_revoked', { subject });
@@ -190,7 +233,8 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     follow,
     relay: publish,
     covers: (token) => copy.covers(token),
-    isCurrent: () => clock.monotonic() < trustedUntil,
+    isCurrent,
+    canTell: async () => isCurrent() || (await projection.ask(NOBODYS)) !== null,
     head: () => head,
     onGrown: (listener) => void listeners.push(listener),
     size: () => copy.size,

@@ -21,6 +21,10 @@ export interface Metrics {
   cleanedUp(what: Expiring, rows: number, seconds: number): void;
   /** Rows that had ended and are still there. */
   cleanUpBacklog(what: Expiring, rows: number): void;
+  /** From the commit until every node refuses the token. */
+  revocationEnforced(seconds: number): void;
+  /** Somebody was told that it is not enforced yet. */
+  revocationPending(): void;
 }
 
 /** Where nobody asks for the counts. */
@@ -30,4 +34,6 @@ export const countNothing: Metrics = {
   revocationUnknown() {},
   cleanedUp() {},
   cleanUpBacklog() {},
+  revocationEnforced() {},
+  revocationPending() {},
 };

@@ -26,13 +26,15 @@ export interface RevocationProjection {
   /** Whether a rule concerns the token. */
   ask(token: Revocable): Promise<boolean | null>;
   /**
-   * Makes it whole again with what `load` gives, unless another node is at it (then false). Waits until no lease from
-   * before can be left.
+   * Makes it whole again with what `load` gives, unless another node is at it (then false): everything up to what `last`
+   * resolved to before. Waits until no lease from before can be left.
    */
-  rebuild(load: () => AsyncIterable<readonly Revocation[]>): Promise<boolean>;
+  rebuild(last: () => Promise<number>, load: () => AsyncIterable<readonly Revocation[]>): Promise<boolean>;
   /** What any node publishes: as in `publish`. */
   listen(listener: (from: number, batch: readonly Revocation[]) => void): void;
 }
 
 /** How long a node trusts its copy after it was known to be complete. Milliseconds. */
 export const LEASE_MS = 1_000;
+/** After which a lease that somebody else was given is over, though his clock be a little slower. Milliseconds. */
+export const LEASE_OVER_MS = LEASE_MS + 10;

@@ -14,4 +14,6 @@ export interface RevocationStore {
   append(revocation: NewRevocation, audit: AuditEvent): Promise<void>;
   /** Those after the id that have not expired, by id, at most `limit`. None that is committed later has a smaller id. */
   after(id: number, at: Instant, limit: number): Promise<Revocation[]>;
+  /** The highest id there is, of what has expired too; 0 where there is none. */
+  last(): Promise<number>;
 }

@@ -5,6 +5,7 @@ import { countedOutcomes } from '../../src/domain/refresh-outcome.js';
 
 const document = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
 const metrics = createMetrics({ pool: () => ({ total: 1, idle: 1, waiting: 0 }) });
+metrics.watchRevocations({ size: () => 0, isCurrent: () => true });
 
 t.test('docs/metrics.md describes the metrics that there are, and names no others', async (t) => {
   const names = [...(await metrics.text()).matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name);

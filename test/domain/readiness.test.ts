@@ -13,15 +13,21 @@ const refuses = () => Promise.reject(new Error('unreachable'));
 interface World {
   database?: () => Promise<ReturnType<typeof instant>>;
   redis?: () => Promise<void>;
+  canTell?: () => Promise<boolean>;
   keys?: Partial<KeyRing>;
 }
 
-function readiness({ database = async () => clock.now(), redis = async () => {}, keys = {} }: World) {
+function readiness({
+  database = async () => clock.now(),
+  redis = async () => {},
+  canTell = async () => true,
+  keys = {},
+}: World) {
   const announcements = { announce: async () => {}, listen: () => {}, ping: redis };
   const ring = { signingKey: () => ({}), problems: () => [], ...keys } as unknown as KeyRing;
   // A probe that would wait two seconds waits ten milliseconds here.
   const soon: typeof within = (_ms, work) => within(10, work);
-  return createReadiness({ now: database }, announcements, ring, clock, soon).missing();
+  return createReadiness({ now: database }, announcements, { canTell }, ring, clock, soon).missing();
 }
 
 t.test('nothing is missing where everything answers', async (t) => {
@@ -34,6 +40,11 @@ t.test('what does not answer is missing, whether it refuses or hangs', async (t)
     t.same(await readiness({ redis: broken }), ['redis']);
     t.same(await readiness({ database: broken, redis: broken }), ['database', 'redis']);
   }
+});
+
+t.test('a Redis whose projection has to be rebuilt is missing, or does not say', async (t) => {
+  t.same(await readiness({ canTell: async () => false }), ['redis']);
+  for (const broken of [refuses, never]) t.same(await readiness({ canTell: broken }), ['redis']);
 });
 
 t.test('a clock more than five seconds away from the database’s is missing', async (t) => {

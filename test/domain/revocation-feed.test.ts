@@ -39,6 +39,7 @@ function node() {
     limit: 10,
     store: {
       append: async () => {},
+      last: async () => rules.at(-1)?.id ?? 0,
       async after(id, _at, limit) {
         const page = rules.filter((rule) => rule.id > id).slice(0, limit);
         await setImmediate();

@@ -16,7 +16,7 @@ export function breakableProjection() {
     behind: (head) => reached(() => inner.behind(head)),
     drop: (nodes, head) => reached(() => inner.drop(nodes, head)),
     ask: (token) => reached(() => inner.ask(token)),
-    rebuild: (load) => reached(() => inner.rebuild(load)),
+    rebuild: (last, load) => reached(() => inner.rebuild(last, load)),
     listen: inner.listen,
   };
   return {

@@ -39,14 +39,19 @@ export async function prepareTemplates(server: string | undefined): Promise<{ fo
   const embedded = await openEmbedded(folder);
   await migrate(embedded, sleep);
   await embedded.close();
-  if (server !== undefined) {
-    await onServer(server, `DROP DATABASE IF EXISTS ${TEMPLATE_NAME}`);
-    await onServer(server, `CREATE DATABASE ${TEMPLATE_NAME}`);
-    const database = connectPostgres({ url: urlOf(server, TEMPLATE_NAME), max: 1, onIdleError: () => {} });
-    await migrate(database, sleep);
-    await database.close();
-  }
+  if (server !== undefined) await migratedDatabase(server, TEMPLATE_NAME);
   return { folder };
+}
+
+/** Makes the database anew on the server; its address. */
+export async function migratedDatabase(server: string, name: string): Promise<string> {
+  await onServer(server, `DROP DATABASE IF EXISTS ${name}`);
+  await onServer(server, `CREATE DATABASE ${name}`);
+  const url = urlOf(server, name);
+  const database = connectPostgres({ url, max: 1, onIdleError: () => {} });
+  await migrate(database, sleep);
+  await database.close();
+  return url;
 }
 
 /** A folder with a migrated embedded database in it, closed. */

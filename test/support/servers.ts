@@ -154,18 +154,30 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<(Ser
   };
 }
 
+export interface RedisOptions {
+  port?: number;
+  /** More of its command line. */
+  args?: readonly string[];
+  /** Where a server that was stopped is to come up again, with its configuration. */
+  folder?: string;
+}
+
 /** A Redis on loopback that keeps nothing. Null where there is no binary. */
-export async function startRedis(options: { port?: number } = {}): Promise<Server | null> {
+export async function startRedis(options: RedisOptions = {}): Promise<(Server & { folder: string }) | null> {
   const binary = findBinary('redis-server');
   if (binary === null) return null;
-  const folder = mkdtempSync(join(tmpdir(), 'keyturn-redis-'));
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'keyturn-redis-'));
   const port = options.port ?? (await freePort());
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder];
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const { args = [] } = options;
+  // A Sentinel begins with the file of its configuration, and knows nothing of these.
+  const keepsNothing = args.includes('--sentinel') ? [] : ['--save', '', '--appendonly', 'no', '--dir', folder];
+  const all = [...args, '--port', String(port), '--bind', '127.0.0.1', ...keepsNothing];
+  const child = spawn(binary, all, { stdio: ['ignore', 'pipe', 'pipe'] });
   await whenUp(child, () => accepts(port), 'redis-server');
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
+    folder,
     pid: child.pid as number,
     async stop() {
       await stopProcess(child, 'SIGTERM');

@@ -18,13 +18,13 @@ export function createInProcessProjection(clock: Clock): RevocationProjection {
     behind: async () => [],
     async drop() {},
     ask: async (token) => (head === null ? null : rules.covers(token)),
-    async rebuild(load) {
-      let last = 0;
+    async rebuild(last, load) {
+      let loaded = await last();
       for await (const batch of load()) {
         for (const revocation of batch) rules.add(revocation);
-        last = batch.at(-1)?.id ?? last;
+        loaded = Math.max(loaded, batch.at(-1)?.id ?? 0);
       }
-      head = last;
+      head = Math.max(loaded, head ?? 0);
       return true;
     },
     listen() {},

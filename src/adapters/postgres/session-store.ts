@@ -90,12 +90,17 @@ const end: Statement = {
     SELECT id FROM ended`,
 };
 
+/**
+ * Sessions are locked in one order, whoever ends several of them: two that met in another order would wait for each other
+ * for ever.
+ */
+const inOrder = (which: string): string => `SELECT id FROM sessions WHERE ${which} ORDER BY id FOR UPDATE`;
+
 /** Also part of other changes, in their transaction: a statement after theirs sees what logins did that held the user's row. */
 export const endAllSessions: Statement = {
   name: 'session_end_all',
-  text: `WITH ended AS (
-      UPDATE sessions SET revoked_at = $3, revoke_reason = $4
-      WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2) RETURNING id
+  text: `WITH live AS (${inOrder('user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)')}), ended AS (
+      UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE id IN (SELECT id FROM live) RETURNING id
     ), revoked AS (${sessionRevocations('$3', 'ended')})
     SELECT id FROM ended`,
 };
@@ -103,7 +108,9 @@ export const endAllSessions: Statement = {
 /** A user's or a client's sessions, for good: in the transaction that deletes their owner. */
 export const deleteSessionsOf = (column: 'user_id' | 'client_id'): Statement => ({
   name: `session_delete_by_${column}`,
-  text: `WITH gone AS (DELETE FROM sessions WHERE ${column} = $1 RETURNING revoked_at)
+  text: `WITH owned AS (${inOrder(`${column} = $1`)}), gone AS (
+      DELETE FROM sessions WHERE id IN (SELECT id FROM owned) RETURNING revoked_at
+    )
     SELECT count(*) FILTER (WHERE revoked_at IS NULL)::integer AS ended FROM gone`,
 });
 

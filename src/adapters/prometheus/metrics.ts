@@ -10,7 +10,14 @@ export interface PoolState {
   waiting: number;
 }
 
+/** What this node knows of revocations. */
+export interface RevocationState {
+  size(): number;
+  isCurrent(): boolean;
+}
+
 export interface PrometheusMetrics extends Metrics {
+  watchRevocations(state: RevocationState): void;
   contentType: string;
   /** What a scrape gets. */
   text(): Promise<string>;
@@ -22,6 +29,8 @@ export interface MetricsSettings {
   pool?: (() => PoolState) | undefined;
 }
 
+/** Seconds. From nodes that all hear of it, over one that does not and whose lease has to end, to the time after which it is pending. */
+const ENFORCED_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.25, 2.5, 4];
 /** Seconds. From a refresh without waiting, over a login, which hashes, to the 15 s after which a request is given up. */
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 
@@ -61,6 +70,17 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     labelNames: ['table'],
     registers,
   });
+  const enforcements = new Histogram({
+    name: 'keyturn_revocation_enforced_seconds',
+    help: 'Time from the commit of a revocation until every node enforces it',
+    buckets: ENFORCED_S,
+    registers,
+  });
+  const pendingRevocations = new Counter({
+    name: 'keyturn_revocation_pending_total',
+    help: 'Callers who were told that their revocation is not enforced yet',
+    registers,
+  });
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -78,10 +98,33 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
       cleaning.inc({ table }, seconds);
     },
     cleanUpBacklog: (table, rows) => backlog.set({ table }, rows),
+    revocationEnforced: (seconds) => enforcements.observe(seconds),
+    revocationPending: () => pendingRevocations.inc(),
+    watchRevocations: (state) => watchRevocations(registry, state),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),
   };
+}
+
+function watchRevocations(registry: Registry, state: RevocationState): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'keyturn_revocation_rules',
+    help: 'Live revocations in the copy of this node',
+    registers,
+    collect() {
+      this.set(state.size());
+    },
+  });
+  new Gauge({
+    name: 'keyturn_revocation_current',
+    help: 'Whether the copy of this node is known to be complete',
+    registers,
+    collect() {
+      this.set(state.isCurrent() ? 1 : 0);
+    },
+  });
 }
 
 function watchPool(registry: Registry, pool: () => PoolState): void {

@@ -43,8 +43,10 @@ function open(address: RedisAddress, limits: Limits): Redis | Cluster {
       sentinels: nodes,
       ...(master === undefined ? {} : { name: master }),
       sentinelRetryStrategy: retryStrategy,
-      // The master that answers may have been deposed: it says so by refusing to write, and the Sentinels know the new one.
-      reconnectOnError: (error: Error) => error.message.includes('READONLY'),
+      // The Sentinels tell of a new master when there is one. The old one does not: for seconds it goes on as if it were,
+      // until it is told, or refuses to write for want of its replica.
+      failoverDetector: true,
+      reconnectOnError: (error: Error) => /READONLY|NOREPLICAS/.test(error.message),
     });
   }
   return new Redis({ ...options, ...nodes[0], ...(db === undefined ? {} : { db }) });

@@ -1,10 +1,9 @@
 /** The projection in Redis: a key a rule, which expires by itself; a marker that says that it is whole; who has a copy. */
 import { createHash } from 'node:crypto';
-import { keyOf, notBeforeSeconds, type Revocation, rulesFor } from '../../domain/revocation.js';
-import type { Instant } from '../../domain/types.js';
+import { keyOf, notBeforeSeconds, type Revocation, revocationKinds, rulesFor } from '../../domain/revocation.js';
 import type { Clock } from '../../ports/clock.js';
 import type { Random } from '../../ports/random.js';
-import { LEASE_MS, type RevocationProjection } from '../../ports/revocation-projection.js';
+import { LEASE_OVER_MS, type RevocationProjection } from '../../ports/revocation-projection.js';
 import { within } from '../system/within.js';
 import type { RedisConnection } from './connection.js';
 import { LOCK, MARKER, NODES, ruleKey, type ScriptName, scripts } from './revocation-scripts.js';
@@ -14,6 +13,8 @@ const CHANNEL = 'keyturn:revocations';
 const LOCK_MS = 10_000;
 /** A little more than the connection's own limit for a command. Milliseconds. */
 const ANSWER_TIMEOUT_MS = 1_500;
+/** A message is a page of rules; what is longer is not from here. Characters. */
+const MAX_MESSAGE = 1_048_576;
 /** In the place of infinity, which Lua's numbers are not read from. Seconds since the epoch. */
 const FOR_EVER = '9000000000000';
 
@@ -48,10 +49,12 @@ export function createRedisProjection(
   }
 
   const keysOf = (batch: readonly Revocation[]) => batch.map(({ kind, value }) => ruleKey(keyOf(kind, value)));
-  const valuesOf = (batch: readonly Revocation[], at: Instant) =>
+  // How long a rule lasts is told by no clock of this node, which may be wrong: its whole time, from now on.
+  const valuesOf = (batch: readonly Revocation[]) =>
     batch.flatMap((revocation) => {
       const notBefore = notBeforeSeconds(revocation);
-      return [Number.isFinite(notBefore) ? notBefore : FOR_EVER, Math.max(revocation.expiresAt - at, 1)];
+      const life = Math.max(revocation.expiresAt - revocation.revokedAt, 1);
+      return [Number.isFinite(notBefore) ? notBefore : FOR_EVER, life];
     });
   const headOf = (answer: unknown): number | null => (answer === null ? null : Number(answer));
 
@@ -62,7 +65,7 @@ export function createRedisProjection(
     async publish(from, batch) {
       const head = batch.at(-1)?.id ?? from;
       const message: Message = { from, batch };
-      const values = [from, head, CHANNEL, JSON.stringify(message), ...valuesOf(batch, clock.now())];
+      const values = [from, head, CHANNEL, JSON.stringify(message), ...valuesOf(batch)];
       return headOf(await run('publish', [MARKER, ...keysOf(batch)], values));
     },
     async behind(head) {
@@ -79,20 +82,27 @@ export function createRedisProjection(
       const answer = await run('ask', [MARKER, ...keys], [token.iat]);
       return answer === null ? null : answer === 1;
     },
-    async rebuild(load) {
+    async rebuild(last, load) {
       const me = Buffer.from(random.bytes(9)).toString('base64url');
       const process = await run('begin', [MARKER, NODES, LOCK], [me, LOCK_MS]);
       if (process === null) return false;
       const begun = clock.monotonic();
-      let head = 0;
-      for await (const batch of load()) {
-        const values = [me, LOCK_MS, ...valuesOf(batch, clock.now())];
-        if ((await run('fill', [LOCK, ...keysOf(batch)], values)) !== 1) return false;
-        head = batch.at(-1)?.id ?? head;
+      let isDone = false;
+      try {
+        let head = await last();
+        for await (const batch of load()) {
+          const values = [me, LOCK_MS, ...valuesOf(batch)];
+          if ((await run('fill', [LOCK, ...keysOf(batch)], values)) !== 1) return false;
+          head = Math.max(head, batch.at(-1)?.id ?? 0);
+        }
+        // Leases that were granted before nobody knows of any more. They are over when this one would be.
+        await clock.pause(Math.max(begun + LEASE_OVER_MS - clock.monotonic(), 0));
+        isDone = (await run('finish', [MARKER, LOCK], [me, String(process), head])) === 1;
+        return isDone;
+      } finally {
+        // The next one need not wait until it expires.
+        if (!isDone) await run('release', [LOCK], [me]).catch(() => {});
       }
-      // Leases that were granted before nobody knows of any more. They are over when this one would be.
-      await clock.pause(Math.max(begun + LEASE_MS - clock.monotonic(), 0));
-      return (await run('finish', [MARKER, LOCK], [me, String(process), head])) === 1;
     },
     listen(listener) {
       subscribe(CHANNEL, (text) => {
@@ -103,13 +113,22 @@ export function createRedisProjection(
   };
 }
 
-/** Whoever can write to Redis can say what he likes there; what is not a message is not taken for one. */
+/** What is not a message is not taken for one: a stranger on the channel must not end the process. */
 function parseMessage(text: string): Message | null {
+  if (text.length > MAX_MESSAGE) return null;
   try {
     const { from, batch } = JSON.parse(text) as Message;
-    if (!Number.isSafeInteger(from) || !Array.isArray(batch)) return null;
-    return { from, batch };
+    if (!isId(from) || !Array.isArray(batch) || !batch.every(isRevocation)) return null;
+    return batch.every(({ id }, i) => id > (batch[i - 1]?.id ?? from)) ? { from, batch } : null;
   } catch {
     return null;
   }
 }
+
+const isId = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+const isRevocation = (value: unknown): boolean => {
+  const { id, kind, value: of, notBefore, revokedAt, expiresAt } = value as Revocation;
+  const instants = notBefore === null ? [revokedAt, expiresAt] : [notBefore, revokedAt, expiresAt];
+  return isId(id) && revocationKinds.includes(kind) && typeof of === 'string' && instants.every(Number.isSafeInteger);
+};

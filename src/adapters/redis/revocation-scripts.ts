@@ -1,7 +1,11 @@
 /**
  * What happens in Redis in one step. Every script begins with the marker: it names the process (`run_id`) that the
- * projection was written to. A restart, a flush, or a replica that took over and may lack what was last written, all leave
- * a marker that is missing or names another process, and then the projection is not whole.
+ * projection was written to, and how many keys that had evicted. A restart, a flush, or a replica that took over and may
+ * lack what was last written, all leave a marker that is missing or names another process; a server that is short of
+ * memory takes rules away. Then the projection is not whole.
+ *
+ * All that decide whether a token is good are writes to Redis, also where they change nothing: a master that has been
+ * deposed and does not know it stops taking writes first (`min-replicas-to-write`), a replica never takes any.
  *
  * All keys have one hash tag, so that they are in one slot of a cluster, where a script may use them together.
  */
@@ -11,8 +15,9 @@ export const NODES = '{keyturn:revocations}:nodes';
 export const LOCK = '{keyturn:revocations}:rebuilding';
 export const ruleKey = (rule: string): string => `{keyturn:revocations}:${rule}`;
 
-const runId = `local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')`;
-const whole = `${runId}
+const state = `local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  .. ' ' .. string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')`;
+const whole = `${state}
 if redis.call('HGET', KEYS[1], 'run') ~= run then return false end`;
 
 /** KEYS from `first` on are rules; of ARGV from `arg` on each has its not-before and its time to live in milliseconds. */
@@ -67,9 +72,10 @@ return behind`,
 end
 return 0`,
   },
-  /** marker, then rules; when the token was issued. */
+  /** marker, then rules; when the token was issued. Nothing has an empty name, so that nothing is deleted. */
   ask: {
     lua: `${whole}
+redis.call('HDEL', KEYS[1], '')
 for i = 2, #KEYS do
   local before = redis.call('GET', KEYS[i])
   if before and tonumber(ARGV[1]) < tonumber(before) then return 1 end
@@ -81,7 +87,7 @@ return 0`,
    * it, or was, and has finished: then there are leases already that must not be forgotten.
    */
   begin: {
-    lua: `${runId}
+    lua: `${state}
 if redis.call('HGET', KEYS[1], 'run') == run then return false end
 if not redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
 redis.call('DEL', KEYS[2])
@@ -96,11 +102,16 @@ return 1`,
   },
   /** marker, lock; who rebuilt it, the process it was begun on, head. */
   finish: {
-    lua: `${runId}
+    lua: `${state}
 if redis.call('GET', KEYS[2]) ~= ARGV[1] or run ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'run', run, 'head', ARGV[3])
 redis.call('DEL', KEYS[2])
 return 1`,
+  },
+  /** lock; who rebuilt it and did not finish. */
+  release: {
+    lua: `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 0`,
   },
 } as const;
 
