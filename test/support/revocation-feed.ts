@@ -59,6 +59,8 @@ export interface RevocationFeed {
   cut(): Promise<void>;
   /** In place of the usual answers; for those to come, or for the one path. */
   answer: { page?: Answer | undefined; stream?: Answer | undefined };
+  /** Of addresses that are none of a feed. */
+  elsewhere: Answer;
   /** Cursors that it knows. */
   knows(cursor: string): boolean;
   close(): Promise<void>;
@@ -82,6 +84,7 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
 
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://feed');
+    if (!pathname.startsWith('/v1/revocations')) return feed.elsewhere(request, response);
     const after = searchParams.get('after');
     asked.push({ path: pathname, after, bearer: request.headers.authorization?.replace('Bearer ', '') });
     const isStream = pathname === '/v1/revocations/stream';
@@ -142,6 +145,7 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
       await soon(() => streams.size === 0, 'the streams are cut');
     },
     answer: {},
+    elsewhere: refuse(404, 'not_found'),
     knows: () => true,
     close,
   };
