@@ -128,7 +128,8 @@ t.test('the examples accept what they should, and nothing else', async (t) => {
  * requests and responses of `node:http` as Express has them.
  */
 const express = `
-    export default function express() {
+  import { createServer } from 'node:http';
+  export default function express() {
     const routes = [];
     const add = (method) => (path, ...handlers) => routes.push({ method, path, handlers });
     return {

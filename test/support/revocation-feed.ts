@@ -49,6 +49,8 @@ export interface RevocationFeed {
   open(): number;
   /** In the pages from now on, and in the streams that are open. */
   publish(...revocations: Json[]): void;
+  /** All of them have expired, and are not told of any more. */
+  forget(): void;
   /** Streams that are open are told that they have everything; new ones are told at their start unless `mute`. */
   beat(): void;
   mute: boolean;
@@ -133,6 +135,7 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
         each((response) => response.write(eventOf('revocation', log.length, one)));
       }
     },
+    forget: () => void log.splice(0),
     beat: () => each((response) => response.write(current())),
     mute: false,
     write: (text) => each((response) => response.write(text)),

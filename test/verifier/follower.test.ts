@@ -1,10 +1,13 @@
 /** What the verifier knows of revocations, over real connections that end in every way. Time is moved by hand. */
 import t, { type Test } from 'tap';
+import { follow } from '../../src/verifier/follower.js';
 import type { RevocationOptions } from '../../src/verifier/options.js';
+import type { AccessTokenClaims } from '../../src/verifier/token.js';
 import { createVerifierIn, type Verifier } from '../../src/verifier/verifier.js';
 import { type RevocationFeed, refuse, revocation, soon, startFeed } from '../support/revocation-feed.js';
 import {
   AUDIENCE,
+  claimsAt,
   type FakeWorld,
   fakeWorld,
   forgeWith,
@@ -336,6 +339,39 @@ t.test('what cannot be understood cannot be enforced, so nothing is accepted', a
     await soon(() => problems.length === 1, 'it is told');
     t.match(problems[0]?.message, /is not understood|too long/);
   }
+});
+
+t.test('more revocations than fit refuse everything, until there are fewer', async (t) => {
+  const feed = await startFeed(t);
+  const world = fakeWorld(globalThis.fetch);
+  const problems: Error[] = [];
+  const options = {
+    baseUrl: feed.url,
+    token: async () => 'token',
+    maxStaleness: 10,
+    onProblem: (error: Error) => problems.push(error),
+  };
+  const follower = follow(options, world, 4);
+  t.teardown(() => follower.close());
+  const passesUntil = async (isSo: () => boolean, what: string) =>
+    soon(() => {
+      if (!isSo()) world.advance(0.05);
+      return isSo();
+    }, what);
+  await soon(() => feed.open() === 1, 'it listens');
+  t.ok(follower.isCurrent());
+  for (let i = 0; i < 5; i++) feed.publish(revocation('jti', `t${i}`, NOW));
+  await soon(() => problems.length === 1, 'it is told');
+  t.match(problems[0]?.message, 'more than 4 live revocations');
+  t.notOk(follower.isCurrent(), 'at once, not after ten seconds');
+  const known = { ...claimsAt(NOW), jti: 't3' } as unknown as AccessTokenClaims;
+  t.ok(follower.revokes(known), 'and what fitted is not forgotten');
+  await passesUntil(() => problems.length === 2, 'it reads all of them again');
+  t.notOk(follower.isCurrent());
+  feed.forget();
+  world.advance(1_200);
+  await passesUntil(() => follower.isCurrent(), 'it is current again');
+  t.notOk(follower.revokes(known), 'long expired');
 });
 
 t.test('an endless page, and an answer that is no stream, are failures', async (t) => {
