@@ -1,7 +1,18 @@
 /** The cache of the issuer's keys: when it asks, when it does not, and what it does without an answer. */
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import { createVerifiedTokens } from '../../src/verifier/verified.js';
-import { AUTH, type Bench, bench, forgeWith, type Json, NOW, outcomeOf, rsaKey } from '../support/verifier.js';
+import {
+  AUTH,
+  type Bench,
+  bench,
+  claimsAt,
+  forgeWith,
+  type Json,
+  NOW,
+  outcomeOf,
+  rsaKey,
+} from '../support/verifier.js';
 
 const later = rsaKey('key-2');
 const tokenOf = (key = later) => forgeWith(key, { exp: NOW + 86_400 }).token();
@@ -257,6 +268,21 @@ t.test('the algorithm is the key’s, also among several that are accepted', asy
   t.equal(await outcomeOf(another().verify(forge.token())), 'accepted');
   t.equal(await outcomeOf(another().verify(forge.token({ header: { alg: 'PS256' } }))), 'unsupported_algorithm');
   t.equal(await outcomeOf(another({ algorithms: ['ES256'] }).verify(forge.token())), 'unsupported_algorithm');
+});
+
+t.test('each algorithm that Keyturn may sign with verifies', async (t) => {
+  const { jwks, another } = bench(t);
+  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA'] as const) {
+    const { publicKey, privateKey } = await generateKeyPair(alg);
+    const token = await new SignJWT(claimsAt(NOW))
+      .setProtectedHeader({ alg, kid: alg, typ: 'at+jwt' })
+      .sign(privateKey);
+    jwks.keys = [{ ...(await exportJWK(publicKey)), kid: alg, alg, use: 'sig' }];
+    t.equal(await outcomeOf(another({ algorithms: [alg] }).verify(token)), 'accepted', alg);
+    const [h = '', c = '', s = ''] = token.split('.');
+    const turned = Buffer.from(s, 'base64url').reverse().toString('base64url');
+    t.equal(await outcomeOf(another({ algorithms: [alg] }).verify(`${h}.${c}.${turned}`)), 'invalid_signature', alg);
+  }
 });
 
 const signatureChecks = (t: Test) => t.capture(crypto.subtle, 'verify', crypto.subtle.verify);
