@@ -16,7 +16,9 @@ export interface Metrics {
   answered(request: AnsweredRequest): void;
   /** A token of which it could not be told whether it is revoked. */
   revocationUnknown(outcome: 'refused' | 'let_through'): void;
+  /** How many follow the revocations now. */
+  followers(count: number): void;
 }
 
 /** Where nobody asks for the counts. */
-export const countNothing: Metrics = { refreshed() {}, answered() {}, revocationUnknown() {} };
+export const countNothing: Metrics = { refreshed() {}, answered() {}, revocationUnknown() {}, followers() {} };

@@ -43,6 +43,11 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     registers,
   });
   for (const outcome of ['refused', 'let_through']) unknownRevocations.inc({ outcome }, 0);
+  const followers = new Gauge({
+    name: 'keyturn_feed_followers',
+    help: 'Services that follow the revocations at this process',
+    registers,
+  });
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -55,6 +60,7 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   return {
     refreshed: (outcome) => refreshes.inc({ outcome }),
     revocationUnknown: (outcome) => unknownRevocations.inc({ outcome }),
+    followers: (count) => followers.set(count),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),
