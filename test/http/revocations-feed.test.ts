@@ -349,6 +349,13 @@ t.test('one client may follow fifty times, and a process has room for so many', 
   await following(0);
 });
 
+t.test('whoever asks for the head alone does not follow', async (t) => {
+  const headers = { authorization: `Bearer ${await tokenOf(reader.basic)}` };
+  const head = await service.call({ method: 'HEAD', url: '/v1/revocations/stream', headers });
+  t.match(head, { statusCode: 200, body: '', headers: { 'content-type': /^text\/event-stream/ } });
+  await following(0);
+});
+
 t.test('the service does not wait for its followers when it stops', async (t) => {
   const own = await startService(t, { database, keks, clock });
   const ownOpen = await listening(own.app);
