@@ -272,7 +272,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     clients,
     administration: composeAdministration(config, foundation, hasher, { keys, signingKeys }, revocations),
     revocations,
-    feed: createRevocationFeed({ store: revocationStore, revocations, clock, limit: config.LIMIT_FEEDS }),
+    feed: createRevocationFeed({ store: revocationStore, revocations, metrics, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids, clock),
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),

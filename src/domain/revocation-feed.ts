@@ -3,6 +3,7 @@
  * from where they stood, and from then on each rule as soon as this node has it, every one once and in order.
  */
 import type { Clock } from '../ports/clock.js';
+import type { Metrics } from '../ports/metrics.js';
 import type { RevocationStore } from '../ports/revocation-store.js';
 import { CLOCK_TOLERANCE_S } from './access-token.js';
 import { fromBase64url, toBase64url } from './base64url.js';
@@ -67,6 +68,7 @@ export interface RevocationFeed {
 export interface RevocationFeedParts {
   store: RevocationStore;
   revocations: Pick<Revocations, 'isCurrent' | 'head' | 'onGrown' | 'covers'>;
+  metrics: Metrics;
   clock: Clock;
   /** Followers of this process. */
   limit: number;
@@ -85,7 +87,8 @@ interface Following {
   isOver: boolean;
 }
 
-export function createRevocationFeed({ store, revocations, clock, limit }: RevocationFeedParts): RevocationFeed {
+export function createRevocationFeed(parts: RevocationFeedParts): RevocationFeed {
+  const { store, revocations, metrics, clock, limit } = parts;
   const all = new Set<Following>();
   const byClient = new Map<string, number>();
   let wasCurrentAt = clock.monotonic();
@@ -94,6 +97,7 @@ export function createRevocationFeed({ store, revocations, clock, limit }: Revoc
     if (one.isOver) return;
     one.isOver = true;
     all.delete(one);
+    metrics.followers(all.size);
     const left = (byClient.get(one.client) ?? 0) - 1;
     if (left > 0) byClient.set(one.client, left);
     else byClient.delete(one.client);
@@ -199,6 +203,7 @@ export function createRevocationFeed({ store, revocations, clock, limit }: Revoc
       byClient.set(client, ofClient + 1);
       const one = { follower, token, client, sent: after, isUpToDate: false, stalledAt: null, isOver: false };
       all.add(one);
+      metrics.followers(all.size);
       catchUp(one);
       return () => leave(one);
     },

@@ -25,6 +25,8 @@ export interface Metrics {
   revocationEnforced(seconds: number): void;
   /** Somebody was told that it is not enforced yet. */
   revocationPending(): void;
+  /** How many follow the revocations now. */
+  followers(count: number): void;
 }
 
 /** Where nobody asks for the counts. */
@@ -36,4 +38,5 @@ export const countNothing: Metrics = {
   cleanUpBacklog() {},
   revocationEnforced() {},
   revocationPending() {},
+  followers() {},
 };

@@ -292,6 +292,27 @@ async function contract(t: Test, database: Database): Promise<void> {
     t.equal(await store.endAll(owner.id, null, 'ended_by_user', event), 1);
   });
 
+  t.test('with all sessions of a user whatever else he was given is revoked, whether or not he is there', async (t) => {
+    const owner = await newUser();
+    const [one, two] = [await newSession(owner), await newSession(owner)];
+    const nobody = ids.uuid() as UserId;
+    for (const [id, ended] of [
+      [owner.id, 2],
+      [owner.id, 0],
+      [nobody, 0],
+    ] as const) {
+      const event = auditEvent('revocation.created', 'success', now, caller, { actor: 'cli:ops', userId: id });
+      await store.revokeUser(id, { ...event, details: { kind: 'sub', value: id } });
+      const events = await rowsOf(database, 'audit_events', `user_id = '${id}' ORDER BY id DESC`);
+      t.match(events[0], { event: 'revocation.created', details: { kind: 'sub', value: id, ended } });
+    }
+    for (const { session } of [one, two])
+      t.match((await store.find(session.id))?.session, { revokedAt: now, revokeReason: 'ended_by_admin' });
+    const rules = await rowsOf(database, 'revocations', `value IN ('${owner.id}', '${nobody}') ORDER BY id`);
+    const notBefore = new Date(Math.floor(now / 1000) * 1000 + 1000);
+    t.match(rules, Array(3).fill({ kind: 'sub', not_before: notBefore, revoked_at: new Date(now) }));
+  });
+
   t.test('no session outlives a password change that it raced with', async (t) => {
     for (let n = 0; n < 10; n++) {
       const owner = await newUser();

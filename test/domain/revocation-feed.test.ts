@@ -4,6 +4,7 @@ import t from 'tap';
 import type { Revocation } from '../../src/domain/revocation.js';
 import { createRevocationFeed, type Follower } from '../../src/domain/revocation-feed.js';
 import { instant } from '../../src/domain/types.js';
+import { countNothing } from '../../src/ports/metrics.js';
 import { fakeClock } from '../support/clock.js';
 
 const token = {
@@ -36,6 +37,7 @@ function node() {
   const state = { isCurrent: true, meanwhile: () => {} };
   const feed = createRevocationFeed({
     clock,
+    metrics: countNothing,
     limit: 10,
     store: {
       append: async () => {},

@@ -282,5 +282,5 @@ export async function genuineRequests(
     ),
   );
   const tokens = [mine.access_token, mine.refresh_token, other.refresh_token, admin.access_token, admin.refresh_token];
-  return { genuine, secrets: [...tokens, PASSWORD, secret] };
+  return { genuine, secrets: [...tokens, feedToken, PASSWORD, secret, feed.secret] };
 }

@@ -9,6 +9,7 @@ import { breakableProjection } from '../support/breakable-projection.js';
 import { fakeClock } from '../support/clock.js';
 import { fastDatabase } from '../support/databases.js';
 import { type FeedReader, listening } from '../support/events.js';
+import { samplesOf } from '../support/metrics.js';
 import { oauthOf } from '../support/oauth.js';
 import { eventually } from '../support/process.js';
 import { execute, startService, testKeks } from '../support/service.js';
@@ -326,6 +327,7 @@ t.test('a follower that does not read is let go, and keeps nobody from reading',
 
 t.test('one client may follow fifty times, and a process has room for so many', async (t) => {
   const [mine, theirs] = [await tokenOf(reader.basic), await tokenOf(other.basic)];
+  const gauge = async () => samplesOf(await service.metrics.text(), 'keyturn_feed_followers')[''];
   const followers: FeedReader[] = [];
   const fill = async (bearer: string, count: number) => {
     for (let i = 0; i < count; i++) followers.push(await open(t, bearer));
@@ -339,10 +341,18 @@ t.test('one client may follow fifty times, and a process has room for so many', 
   await refused(t, mine, 429, 'too_many_streams');
   await fill(theirs, 10);
   await refused(t, theirs, 503, 'overloaded');
+  t.equal(await gauge(), 60);
   followers[0]?.hangUp();
   await following(59);
   await fill(mine, 1);
   for (const follower of followers) follower.hangUp();
+  await following(0);
+});
+
+t.test('whoever asks for the head alone does not follow', async (t) => {
+  const headers = { authorization: `Bearer ${await tokenOf(reader.basic)}` };
+  const head = await service.call({ method: 'HEAD', url: '/v1/revocations/stream', headers });
+  t.match(head, { statusCode: 200, body: '', headers: { 'content-type': /^text\/event-stream/ } });
   await following(0);
 });
 

@@ -81,6 +81,11 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     help: 'Callers who were told that their revocation is not enforced yet',
     registers,
   });
+  const followers = new Gauge({
+    name: 'keyturn_feed_followers',
+    help: 'Services that follow the revocations at this process',
+    registers,
+  });
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -101,6 +106,7 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     revocationEnforced: (seconds) => enforcements.observe(seconds),
     revocationPending: () => pendingRevocations.inc(),
     watchRevocations: (state) => watchRevocations(registry, state),
+    followers: (count) => followers.set(count),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),
