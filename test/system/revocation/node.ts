@@ -16,7 +16,7 @@ import { buildApp } from '../../../src/http/app.js';
 import { startRevocations } from '../../../src/jobs/revocations.js';
 import { createLogger } from '../../../src/logger.js';
 import { countNothing } from '../../../src/ports/metrics.js';
-import { breakable, type Mutation, mutable } from './broken.js';
+import { breakable, type Mutation } from './broken.js';
 
 /** What a parent asks; the answer is a word, or the code of a refusal. */
 export type Question =
@@ -34,14 +34,11 @@ const operator = {
 const config = readConfig();
 const log = createLogger('warn');
 let mutation: Mutation | null = null;
-const redis = breakable(
-  connectRedis(config.REDIS_URL ?? '', () => {}),
-  () => mutation,
-);
+const redis = connectRedis(config.REDIS_URL ?? '', () => {});
 const services = compose(config, {
   database: connectPostgres({ url: config.DATABASE_URL ?? '', max: config.DATABASE_POOL, onIdleError() {} }),
   announcements: createRedisAnnouncements(redis),
-  projection: mutable(createRedisProjection(redis, systemClock, systemRandom), () => mutation),
+  projection: breakable(createRedisProjection(redis, systemClock, systemRandom), () => mutation),
   keks: openKeks(config, log),
   places: { placeOf: () => null },
   metrics: countNothing,
