@@ -130,7 +130,7 @@ async function main() {
     const { world, run } = await prepare(scope, settings);
     if (mutation !== null) await Promise.all(world.nodes.map((node) => node.ask({ what: 'break', mutation })));
     const begun = Date.now();
-    const report = await run((text) => process.stderr.write(`${topology}: ${text}\n`));
+    const report = await run({}, (text) => process.stderr.write(`${topology}: ${text}\n`));
     reports.push({ ...report, seconds: Math.round((Date.now() - begun) / 1000) });
     missing.push(...missingFrom(report).map((what) => `${topology}: ${what}`));
     await world.stop();

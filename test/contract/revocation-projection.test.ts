@@ -15,6 +15,9 @@ import { eventually } from '../support/process.js';
 import { type RedisServer, startRedisCluster, startRedisServer, startSentinels } from '../support/redis-topologies.js';
 import { revocation, token } from '../support/revocations.js';
 
+// Most of the time they wait for leases to end.
+t.jobs = 4;
+
 /** A command on a connection that does not answer fails within this. Milliseconds; some for a busy machine. */
 const SOON_MS = 2_500;
 
