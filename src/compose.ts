@@ -93,7 +93,11 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
 }
 
 /** Likewise: a process that is the only one needs no client of Redis. */
-export async function openMessaging({ REDIS_URL }: Config, log: Log): Promise<Messaging> {
+export async function openMessaging(
+  { REDIS_URL }: Config,
+  installation: () => Promise<string>,
+  log: Log,
+): Promise<Messaging> {
   if (REDIS_URL === null) {
     return {
       announcements: createInProcessAnnouncements(),
@@ -109,7 +113,7 @@ export async function openMessaging({ REDIS_URL }: Config, log: Log): Promise<Me
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
   return {
     announcements: createRedisAnnouncements(redis),
-    projection: createRedisProjection(redis, systemClock, systemRandom),
+    projection: createRedisProjection(redis, installation, systemClock, systemRandom),
     close: redis.close,
   };
 }

@@ -107,6 +107,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
   withDatabase(config, async ({ database }) => {
     const [
       { composeAdministration, openMessaging, openSigner },
+      { installationOf },
       { readKeks },
       { buildLocalApp },
       { createLogger },
@@ -114,13 +115,16 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       { systemRandom },
     ] = await Promise.all([
       import('../compose.js'),
+      import('../adapters/postgres/installation.js'),
       import('../adapters/kek-files/kek-source.js'),
       import('../http/local-app.js'),
       import('../logger.js'),
       import('../adapters/system/clock.js'),
       import('../adapters/system/random.js'),
     ]);
-    const { announcements, projection, close } = messagingWhenNeeded(() => openMessaging(config, quiet));
+    const { announcements, projection, close } = messagingWhenNeeded(() =>
+      openMessaging(config, installationOf(database), quiet),
+    );
     const signer = signerWhenNeeded(() => openSigner(config));
     const administration = composeAdministration(config, {
       database,

@@ -94,7 +94,7 @@ async function checkRedis(config: Config): Promise<Check> {
     return warn('redis', 'none', 'set REDIS_URL, unless only one process runs: then SINGLE_PROCESS=true');
   }
   const { openMessaging } = await import('../compose.js');
-  const { announcements, close } = await openMessaging(config, quiet);
+  const { announcements, close } = await openMessaging(config, async () => '', quiet);
   try {
     await within(PROBE_TIMEOUT_MS, announcements.ping());
     return ok('redis', 'answers');

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
 import { connectRedis } from '../../src/adapters/redis/connection.js';
 import { createRedisProjection } from '../../src/adapters/redis/revocation-projection.js';
-import { MARKER } from '../../src/adapters/redis/revocation-scripts.js';
+import { keysOf } from '../../src/adapters/redis/revocation-scripts.js';
 import { systemClock } from '../../src/adapters/system/clock.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import type { Revocation } from '../../src/domain/revocation.js';
@@ -14,6 +14,9 @@ import { withoutRedis } from '../support/databases.js';
 import { eventually } from '../support/process.js';
 import { type RedisServer, startRedisCluster, startRedisServer, startSentinels } from '../support/redis-topologies.js';
 import { revocation, token } from '../support/revocations.js';
+
+// Most of the time they wait for leases to end.
+t.jobs = 4;
 
 /** A command on a connection that does not answer fails within this. Milliseconds; some for a busy machine. */
 const SOON_MS = 2_500;
@@ -191,12 +194,15 @@ t.test('in one process', async (t) => {
   });
 });
 
+const INSTALLATION = 'of this test';
+const keys = keysOf(INSTALLATION);
+
 const nodesOf =
   (url: string): Connect =>
   (t) => {
     const redis = connectRedis(url, () => {});
     t.teardown(() => redis.close());
-    return createRedisProjection(redis, systemClock, systemRandom);
+    return createRedisProjection(redis, async () => INSTALLATION, systemClock, systemRandom);
   };
 
 /** What no server may lead to: a token that is good because nobody could look. */
@@ -252,16 +258,16 @@ t.test('on one Redis', { skip: withoutRedis }, async (t) => {
     );
     hangs.catch(() => {});
     await eventually(
-      async () => (await server.command('EXISTS', '{keyturn:revocations}:jti:half')) === 1,
+      async () => (await server.command('EXISTS', keys.rule('jti:half'))) === 1,
       () => 'it does not begin',
     );
     const { last, load } = stored(revocation(2, 'jti', 'whole'));
     t.equal(await two.rebuild(last, load), false);
     t.equal(await two.ask(token({ jti: 'whole' })), null, 'half is not whole');
-    const left = Number(await server.command('PTTL', '{keyturn:revocations}:rebuilding'));
+    const left = Number(await server.command('PTTL', keys.lock));
     t.ok(left > 0 && left <= 10_000, `${left} ms`);
     // What that time would do.
-    await server.command('DEL', '{keyturn:revocations}:rebuilding');
+    await server.command('DEL', keys.lock);
     t.equal(await two.rebuild(last, load), true);
   });
 
@@ -280,7 +286,7 @@ t.test('on one Redis', { skip: withoutRedis }, async (t) => {
       },
     );
     await eventually(
-      async () => (await server.command('DEL', '{keyturn:revocations}:rebuilding')) === 1,
+      async () => (await server.command('DEL', keys.lock)) === 1,
       () => 'it does not begin',
     );
     const { last, load } = stored(revocation(2, 'jti', 'new'));
@@ -335,7 +341,7 @@ t.test('on one Redis', { skip: withoutRedis }, async (t) => {
     t.teardown(() => speaker.disconnect());
     const good = { from: 7, batch: [revocation(8, 'jti', 'x')] };
     const say = (message: unknown) =>
-      speaker.publish('keyturn:revocations', typeof message === 'string' ? message : JSON.stringify(message));
+      speaker.publish(keys.channel, typeof message === 'string' ? message : JSON.stringify(message));
     await eventually(
       async () => (await say(good)) > 0 && heard.length > 0,
       () => 'a good one is not heard',
@@ -382,8 +388,8 @@ t.test('under Sentinels', { skip: withoutRedis }, async (t) => {
       const later = revocation(head + 1, 'jti', 'the last write');
       await sentinels.failOver(how, () => one.publish(head, [later]));
       const master = await sentinels.master();
-      t.equal(await master.command('EXISTS', MARKER), 1);
-      const hasLast = await master.command('EXISTS', '{keyturn:revocations}:jti:the last write');
+      t.equal(await master.command('EXISTS', keys.marker), 1);
+      const hasLast = await master.command('EXISTS', keys.rule('jti:the last write'));
       t.equal(hasLast, how === 'handed over' ? 1 : 0);
       for (const node of [one, two]) {
         // The old master says that all is well until the node has left it.
@@ -394,7 +400,7 @@ t.test('under Sentinels', { skip: withoutRedis }, async (t) => {
       }
       await makeWhole(two, later);
       t.equal(await one.ask(token({ jti: 'the last write' })), true);
-      await master.command('DEL', '{keyturn:revocations}:jti:the last write');
+      await master.command('DEL', keys.rule('jti:the last write'));
     });
   }
 });
@@ -402,7 +408,7 @@ t.test('under Sentinels', { skip: withoutRedis }, async (t) => {
 t.test('on a cluster', { skip: withoutRedis }, async (t) => {
   const cluster = await startRedisCluster(t);
   const connect = nodesOf(cluster.url);
-  const owner = await cluster.ownerOf(MARKER);
+  const owner = await cluster.ownerOf(keys.marker);
   await projectionContract(t, connect);
   await sharedContract(t, connect, () => owner.command('FLUSHALL'));
   await unreachableContract(t, connect, async () => owner);

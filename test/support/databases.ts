@@ -76,6 +76,8 @@ export async function postgresUrl(t: Test): Promise<string> {
   if (server === undefined) throw new Error(withoutPostgres || '');
   const name = `keyturn_test_${randomBytes(6).toString('hex')}`;
   await onServer(server, `CREATE DATABASE ${name} TEMPLATE ${TEMPLATE_NAME}`);
+  // Not what the template is that of: databases on one Redis have nothing to do with each other.
+  await onServer(urlOf(server, name), 'UPDATE installation SET id = gen_random_uuid()');
   t.teardown(() => onServer(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
   return urlOf(server, name);
 }

@@ -28,3 +28,9 @@ CREATE TABLE revocations (
 CREATE INDEX revocations_expires_at_idx ON revocations (expires_at);
 -- What every refresh looks at: rules that end sessions without touching their rows.
 CREATE INDEX revocations_wide_idx ON revocations (kind, value, not_before) WHERE kind IN ('client', 'all');
+
+-- One row: under this name the installation keeps in Redis what all of its nodes share.
+CREATE TABLE installation (
+  id uuid PRIMARY KEY
+);
+INSERT INTO installation (id) VALUES (gen_random_uuid());

@@ -6,9 +6,8 @@ import type { Random } from '../../ports/random.js';
 import { LEASE_OVER_MS, type RevocationProjection } from '../../ports/revocation-projection.js';
 import { within } from '../system/within.js';
 import type { RedisConnection } from './connection.js';
-import { LOCK, MARKER, NODES, ruleKey, type ScriptName, scripts } from './revocation-scripts.js';
+import { keysOf, type ProjectionKeys, type ScriptName, scripts } from './revocation-scripts.js';
 
-const CHANNEL = 'keyturn:revocations';
 /** Whoever rebuilds and dies holds up the others for this long. Milliseconds. */
 const LOCK_MS = 10_000;
 /** A little more than the connection's own limit for a command. Milliseconds. */
@@ -27,10 +26,21 @@ type Message = { from: number; batch: readonly Revocation[] };
 
 export function createRedisProjection(
   { speaker, subscribe }: RedisConnection,
+  /** Which one this is, as its database says. */
+  installation: () => Promise<string>,
   clock: Clock,
   random: Random,
 ): RevocationProjection {
   const node = Buffer.from(random.bytes(9)).toString('base64url');
+  const listeners: ((message: string) => void)[] = [];
+  let known: ProjectionKeys | null = null;
+
+  /** The database may be away when it is first asked; whoever needs the keys next asks again. */
+  async function keys(): Promise<ProjectionKeys> {
+    known ??= keysOf(await installation());
+    for (const listener of listeners.splice(0)) subscribe(known.channel, listener);
+    return known;
+  }
 
   async function run(name: ScriptName, keys: readonly string[], values: readonly (string | number)[]) {
     // A cluster waits for its nodes without a limit of its own.
@@ -48,7 +58,8 @@ export function createRedisProjection(
     }
   }
 
-  const keysOf = (batch: readonly Revocation[]) => batch.map(({ kind, value }) => ruleKey(keyOf(kind, value)));
+  const rulesOf = ({ rule }: ProjectionKeys, batch: readonly Revocation[]) =>
+    batch.map(({ kind, value }) => rule(keyOf(kind, value)));
   // How long a rule lasts is told by no clock of this node, which may be wrong: its whole time, from now on.
   const valuesOf = (batch: readonly Revocation[]) =>
     batch.flatMap((revocation) => {
@@ -60,31 +71,38 @@ export function createRedisProjection(
 
   return {
     async renew(head) {
-      return headOf(await run('renew', [MARKER, NODES], [node, head]));
+      const { marker, nodes } = await keys();
+      return headOf(await run('renew', [marker, nodes], [node, head]));
     },
     async publish(from, batch) {
+      const of = await keys();
       const head = batch.at(-1)?.id ?? from;
       const message: Message = { from, batch };
-      const values = [from, head, CHANNEL, JSON.stringify(message), ...valuesOf(batch)];
-      return headOf(await run('publish', [MARKER, ...keysOf(batch)], values));
+      const values = [from, head, of.channel, JSON.stringify(message), ...valuesOf(batch)];
+      return headOf(await run('publish', [of.marker, ...rulesOf(of, batch)], values));
     },
     async behind(head) {
-      const answer = await run('behind', [MARKER, NODES], [node, head]);
+      const { marker, nodes } = await keys();
+      const answer = await run('behind', [marker, nodes], [node, head]);
       // Not whole any more: nobody can say who has what.
       if (answer === null) throw new Error('the projection has to be rebuilt');
       return answer as string[];
     },
-    async drop(nodes, head) {
-      await run('drop', [NODES], [head, ...nodes]);
+    async drop(behind, head) {
+      const { nodes } = await keys();
+      await run('drop', [nodes], [head, ...behind]);
     },
     async ask(token) {
-      const keys = rulesFor(token).map(([kind, value]) => ruleKey(keyOf(kind, value)));
-      const answer = await run('ask', [MARKER, ...keys], [token.iat]);
+      const { marker, rule } = await keys();
+      const rules = rulesFor(token).map(([kind, value]) => rule(keyOf(kind, value)));
+      const answer = await run('ask', [marker, ...rules], [token.iat]);
       return answer === null ? null : answer === 1;
     },
     async rebuild(last, load) {
       const me = Buffer.from(random.bytes(9)).toString('base64url');
-      const process = await run('begin', [MARKER, NODES, LOCK], [me, LOCK_MS]);
+      const of = await keys();
+      const { marker, nodes, lock } = of;
+      const process = await run('begin', [marker, nodes, lock], [me, LOCK_MS]);
       if (process === null) return false;
       const begun = clock.monotonic();
       let isDone = false;
@@ -92,23 +110,24 @@ export function createRedisProjection(
         let head = await last();
         for await (const batch of load()) {
           const values = [me, LOCK_MS, ...valuesOf(batch)];
-          if ((await run('fill', [LOCK, ...keysOf(batch)], values)) !== 1) return false;
+          if ((await run('fill', [lock, ...rulesOf(of, batch)], values)) !== 1) return false;
           head = Math.max(head, batch.at(-1)?.id ?? 0);
         }
         // Leases that were granted before nobody knows of any more. They are over when this one would be.
         await clock.pause(Math.max(begun + LEASE_OVER_MS - clock.monotonic(), 0));
-        isDone = (await run('finish', [MARKER, LOCK], [me, String(process), head])) === 1;
+        isDone = (await run('finish', [marker, lock], [me, String(process), head])) === 1;
         return isDone;
       } finally {
         // The next one need not wait until it expires.
-        if (!isDone) await run('release', [LOCK], [me]).catch(() => {});
+        if (!isDone) await run('release', [lock], [me]).catch(() => {});
       }
     },
     listen(listener) {
-      subscribe(CHANNEL, (text) => {
+      listeners.push((text) => {
         const message = parseMessage(text);
         if (message !== null) listener(message.from, message.batch);
       });
+      keys().catch(() => {});
     },
   };
 }

@@ -6,14 +6,23 @@
  *
  * All that decide whether a token is good are writes to Redis, also where they change nothing: a master that has been
  * deposed and does not know it stops taking writes first (`min-replicas-to-write`), a replica never takes any.
- *
- * All keys have one hash tag, so that they are in one slot of a cluster, where a script may use them together.
  */
 
-export const MARKER = '{keyturn:revocations}:marker';
-export const NODES = '{keyturn:revocations}:nodes';
-export const LOCK = '{keyturn:revocations}:rebuilding';
-export const ruleKey = (rule: string): string => `{keyturn:revocations}:${rule}`;
+/**
+ * The keys of one installation: two that share a Redis share nothing in it. They have one hash tag, so that they are in
+ * one slot of a cluster, where a script may use them together.
+ */
+export const keysOf = (installation: string) => {
+  const key = (name: string): string => `{keyturn:${installation}}:${name}`;
+  return {
+    marker: key('marker'),
+    nodes: key('nodes'),
+    lock: key('rebuilding'),
+    rule: (rule: string) => key(`revoked:${rule}`),
+    channel: key('revocations'),
+  };
+};
+export type ProjectionKeys = ReturnType<typeof keysOf>;
 
 const state = `local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   .. ' ' .. string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')`;

@@ -4,6 +4,7 @@
  */
 import { nodeTokenSigner } from '../../../src/adapters/node-crypto/token-signer.js';
 import { connectPostgres } from '../../../src/adapters/postgres/database.js';
+import { installationOf } from '../../../src/adapters/postgres/installation.js';
 import { createRedisAnnouncements } from '../../../src/adapters/redis/announcements.js';
 import { connectRedis } from '../../../src/adapters/redis/connection.js';
 import { createRedisProjection } from '../../../src/adapters/redis/revocation-projection.js';
@@ -17,7 +18,7 @@ import { buildApp } from '../../../src/http/app.js';
 import { startRevocations } from '../../../src/jobs/revocations.js';
 import { createLogger } from '../../../src/logger.js';
 import { countNothing } from '../../../src/ports/metrics.js';
-import { breakable, type Mutation, mutable } from './broken.js';
+import { breakable, type Mutation } from './broken.js';
 
 /** What a parent asks; the answer is a word, or the code of a refusal. */
 export type Question =
@@ -35,14 +36,15 @@ const operator = {
 const config = readConfig();
 const log = createLogger('warn');
 let mutation: Mutation | null = null;
-const redis = breakable(
-  connectRedis(config.REDIS_URL ?? '', () => {}),
-  () => mutation,
-);
+const redis = connectRedis(config.REDIS_URL ?? '', () => {});
+const database = connectPostgres({ url: config.DATABASE_URL ?? '', max: config.DATABASE_POOL, onIdleError() {} });
 const services = compose(config, {
-  database: connectPostgres({ url: config.DATABASE_URL ?? '', max: config.DATABASE_POOL, onIdleError() {} }),
+  database,
   announcements: createRedisAnnouncements(redis),
-  projection: mutable(createRedisProjection(redis, systemClock, systemRandom), () => mutation),
+  projection: breakable(
+    createRedisProjection(redis, installationOf(database), systemClock, systemRandom),
+    () => mutation,
+  ),
   keks: openKeks(config, log),
   signer: nodeTokenSigner,
   places: { placeOf: () => null },
