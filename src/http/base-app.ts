@@ -12,6 +12,7 @@ import Fastify, {
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
+import { compilersFactory } from './compile-when-used.js';
 import { registerDraining } from './draining.js';
 import { sendRefusal, toRefusal } from './errors.js';
 import { onRequestEnd } from './request-end.js';
@@ -66,6 +67,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
       const given = headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
     },
+    schemaController: { compilersFactory },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false, allErrors: false } },
     frameworkErrors: (error, request, reply) => {
