@@ -5,10 +5,10 @@
 import type { Clock } from '../ports/clock.js';
 import type { RevocationStore } from '../ports/revocation-store.js';
 import type { SessionStore } from '../ports/session-store.js';
-import { isTokenFault, type VerifyAccessToken } from './access-token.js';
+import { CLOCK_TOLERANCE_S, isTokenFault, type VerifyAccessToken } from './access-token.js';
 import { auditEvent } from './audit.js';
 import { Refusal } from './errors.js';
-import { nextSecond, type RevocationKind } from './revocation.js';
+import type { RevocationKind } from './revocation.js';
 import type { Revocations } from './revocations.js';
 import { ownerOf } from './token-revocation.js';
 import type { AuditEvent, By, SessionId, UserId } from './types.js';
@@ -37,6 +37,9 @@ export interface RevocationAdministrationParts {
   clock: Clock;
 }
 
+/** How often it is stored again when that took too long. */
+const MAX_ATTEMPTS = 3;
+
 /** A token has dots in it. */
 const isJti = (text: string): boolean => /^[A-Za-z0-9_-]{1,128}$/.test(text);
 
@@ -59,7 +62,7 @@ export function createRevocationAdministration(parts: RevocationAdministrationPa
   async function token(value: string, by: By): Promise<void> {
     const about = isJti(value) ? { jti: value } : await ownerOfToken(value);
     const created = event('jti', about.jti, by, about);
-    await store.append({ kind: 'jti', value: about.jti, notBefore: null, revokedAt: created.at }, created);
+    await store.append({ kind: 'jti', value: about.jti }, created);
     await revocations.enforce();
   }
 
@@ -68,21 +71,24 @@ export function createRevocationAdministration(parts: RevocationAdministrationPa
     const about = found === null ? {} : { userId: found.session.userId, clientId: found.session.clientId };
     const created = event('sid', id, by, { ...about, sessionId: id });
     const hasEnded = found !== null && (await sessions.end(id, found.session.userId, 'ended_by_admin', created));
-    if (!hasEnded) await store.append({ kind: 'sid', value: id, notBefore: null, revokedAt: created.at }, created);
+    if (!hasEnded) await store.append({ kind: 'sid', value: id }, created);
     await revocations.enforce();
   }
 
   async function user(id: UserId, by: By): Promise<void> {
     const created = event('sub', id, by, { userId: id });
-    await sessions.revokeUser(id, created);
-    await revocations.enforceUntil(nextSecond(created.at));
+    await revocations.enforceUntil(await sessions.revokeUser(id, created));
   }
 
   async function issuedBefore(kind: 'client' | 'all', value: string, by: By): Promise<void> {
-    const created = event(kind, value || null, by, kind === 'client' ? { clientId: value } : {});
-    const notBefore = nextSecond(created.at);
-    await store.append({ kind, value, notBefore, revokedAt: created.at }, created);
-    await revocations.enforceUntil(notBefore);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const created = event(kind, value || null, by, kind === 'client' ? { clientId: value } : {});
+      const notBefore = (await store.append({ kind, value }, created)) ?? created.at;
+      // It took so long to store that others may have issued something after the instant, and before the commit.
+      if (clock.now() + CLOCK_TOLERANCE_S * 1000 > notBefore) continue;
+      return revocations.enforceUntil(notBefore);
+    }
+    throw new Refusal('revocation_pending', { retryAfter: 1 });
   }
 
   return {

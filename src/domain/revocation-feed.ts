@@ -11,7 +11,7 @@ import { Refusal } from './errors.js';
 import type { Revocation } from './revocation.js';
 import type { Revocations } from './revocations.js';
 import type { Bearer } from './sessions.js';
-import { type Instant, later } from './types.js';
+import { type Instant, later, seconds } from './types.js';
 
 /** What a token must be good for to read the feed. */
 export const FEED_SCOPE = 'revocations:read';
@@ -108,8 +108,9 @@ export function createRevocationFeed(parts: RevocationFeedParts): RevocationFeed
     one.follower.end(stalled);
   }
 
+  /** Who were sent away before he can get a token that is good would not hear of anything until then. */
   const isRefused = ({ token }: Following): boolean =>
-    revocations.covers(token) || clock.now() >= (token.exp + CLOCK_TOLERANCE_S) * 1000;
+    revocations.covers(token, seconds(clock.now())) || clock.now() >= (token.exp + CLOCK_TOLERANCE_S) * 1000;
 
   /** False when it has to be waited for. */
   function send(one: Following, batch: readonly Revocation[]): boolean {

@@ -2,7 +2,7 @@
  * What can be revoked, and which tokens that concerns: pure. A rule says of one token (`jti`) or one session (`sid`) that
  * it is over, or of a user (`sub`), a client or everybody that what was issued before an instant is.
  */
-import { type Instant, instant, seconds } from './types.js';
+import { type Instant, seconds } from './types.js';
 
 export type RevocationKind = 'jti' | 'sid' | 'sub' | 'client' | 'all';
 export const revocationKinds: readonly RevocationKind[] = ['jti', 'sid', 'sub', 'client', 'all'];
@@ -42,9 +42,6 @@ export function rulesFor({ jti, sid, sub, clientId }: Revocable): [RevocationKin
   return rules;
 }
 
-/** From when on tokens are good again, if all that were issued until `at` are not: an `iat` knows whole seconds alone. */
-export const nextSecond = (at: Instant): Instant => instant((seconds(at) + 1) * 1000);
-
 /** Seconds since the epoch; what is revoked as such is revoked whenever it was issued. */
 export const notBeforeSeconds = ({ notBefore }: Pick<Revocation, 'notBefore'>): number =>
   notBefore === null ? Number.POSITIVE_INFINITY : seconds(notBefore);
@@ -54,6 +51,8 @@ interface Rule {
   notBefore: number;
   expiresAt: Instant;
 }
+
+const NO_RULE = { notBefore: Number.NEGATIVE_INFINITY };
 
 /** Rules that end within the same minute are forgotten together, without looking at the others. */
 const BUCKET_MS = 60_000;
@@ -80,10 +79,13 @@ export class RevocationSet {
     else keys.push(key);
   }
 
-  covers(token: Revocable): boolean {
+  /**
+   * `at`, seconds since the epoch, leaves out instants that are still to come: until then nobody gets a token that is good.
+   */
+  covers(token: Revocable, at = Number.POSITIVE_INFINITY): boolean {
     return rulesFor(token).some(([kind, value]) => {
-      const rule = this.#rules.get(keyOf(kind, value));
-      return rule !== undefined && token.iat < rule.notBefore;
+      const { notBefore } = this.#rules.get(keyOf(kind, value)) ?? NO_RULE;
+      return token.iat < notBefore && (at >= notBefore || notBefore === Number.POSITIVE_INFINITY);
     });
   }
 

@@ -52,8 +52,8 @@ export interface Revocations {
   follow(): Promise<void>;
   /** Publishes what was committed and, for whatever reason, not published. */
   relay(): Promise<void>;
-  /** Whether a rule in the copy concerns the token; of what the copy lacks it says nothing. */
-  covers(token: Revocable): boolean;
+  /** Whether a rule in the copy concerns the token (`at`: as in RevocationSet); of what the copy lacks it says nothing. */
+  covers(token: Revocable, at?: number): boolean;
   /** Whether the copy is known to be complete. */
   isCurrent(): boolean;
   /** Whether a check would get an answer, from the copy or from the projection. */
@@ -232,7 +232,7 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     },
     follow,
     relay: publish,
-    covers: (token) => copy.covers(token),
+    covers: (token, at) => copy.covers(token, at),
     isCurrent,
     canTell: async () => isCurrent() || (await projection.ask(NOBODYS)) !== null,
     head: () => head,

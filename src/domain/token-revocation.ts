@@ -44,7 +44,7 @@ export const createRevokeToken =
         ...ownerOf(token),
         details: { kind: 'jti', value: token.jti },
       });
-      await store.append({ kind: 'jti', value: token.jti, notBefore: null, revokedAt: at }, event);
+      await store.append({ kind: 'jti', value: token.jti }, event);
     }
     await revocations.enforce();
   };

@@ -54,9 +54,9 @@ export interface SessionStore {
   end(id: SessionId, userId: UserId, reason: RevokeReason, audit: AuditEvent): Promise<boolean>;
   /**
    * Ends all live sessions of the user, and revokes whatever was issued to him until then, known here or not, together
-   * with the audit event.
+   * with the audit event. Resolves to the instant from which on tokens are good again.
    */
-  revokeUser(userId: UserId, audit: AuditEvent): Promise<void>;
+  revokeUser(userId: UserId, audit: AuditEvent): Promise<Instant>;
   /** Ends all live sessions of the user but `except`, together with the audit event; resolves to their number. */
   endAll(userId: UserId, except: SessionId | null, reason: RevokeReason, audit: AuditEvent): Promise<number>;
 }

@@ -40,7 +40,7 @@ function node() {
     metrics: countNothing,
     limit: 10,
     store: {
-      append: async () => {},
+      append: async () => null,
       last: async () => rules.at(-1)?.id ?? 0,
       async after(id, _at, limit) {
         const page = rules.filter((rule) => rule.id > id).slice(0, limit);

@@ -27,7 +27,7 @@ function world({ failOpen = false } = {}) {
   const state = { reachable: true, storeReachable: true, storeWaitsFor: Promise.resolve() };
 
   const store = {
-    append: async () => {},
+    append: async () => null,
     async after(id: number, at: Instant, limit: number) {
       if (!state.storeReachable) throw new Error('no store');
       await state.storeWaitsFor;
@@ -161,7 +161,7 @@ t.test('a lease counts from before the question, however late the answer is', as
       return theirs;
     },
   };
-  const store = { append: async () => {}, after: async () => [], last: async () => 0 };
+  const store = { append: async () => null, after: async () => [], last: async () => 0 };
   const one = createRevocations({ store, projection: slow, metrics: countNothing, clock, failOpen: false, within });
   await one.follow();
   clock.advance(0.299);

@@ -12,15 +12,19 @@ export interface FakeClock extends Clock {
 export function fakeClock(start = Date.UTC(2026, 2, 1, 12, 0, 0, 250)): FakeClock {
   let now = start;
   let elapsed = 0;
+  const advance = (seconds: number): void => {
+    now += seconds * 1000;
+    elapsed += seconds * 1000;
+  };
   return {
     now: () => instant(now),
     monotonic: () => elapsed,
-    // Whoever waits is not kept: the test moves the time.
-    pause: async () => void (await setImmediate()),
-    advance(seconds) {
-      now += seconds * 1000;
-      elapsed += seconds * 1000;
+    // Whoever waits is not kept: the time goes on instead.
+    async pause(ms) {
+      advance(ms / 1000);
+      await setImmediate();
     },
+    advance,
     setBack(seconds) {
       now -= seconds * 1000;
     },

@@ -5,7 +5,9 @@
 CREATE SEQUENCE revocations_id_seq;
 
 CREATE FUNCTION keyturn_revocation_id() RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+-- Whoever holds it and is paused holds up the others no longer than this.
+SET lock_timeout = '1s' AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(7310868735422866529);
   RETURN setval('revocations_id_seq',
@@ -34,3 +36,6 @@ CREATE TABLE installation (
   id uuid PRIMARY KEY
 );
 INSERT INTO installation (id) VALUES (gen_random_uuid());
+
+-- The sessions of a client that is deleted. Its column never changes, so that updates stay heap-only.
+CREATE INDEX sessions_client_id_idx ON sessions (client_id);

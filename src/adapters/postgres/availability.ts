@@ -11,6 +11,7 @@ const passing = [
   '40', // transaction rollback: serialization failure, deadlock
   '53', // insufficient resources: too many connections, disk full
   '57', // operator intervention: shutdown, crash, cancelled by the statement timeout
+  '55P03', // lock not available: somebody holds it for longer than is waited for
   '58', // system error
   '25006', // read-only: this server is no longer, or not yet, the primary
   '25P03', // idle in transaction too long

@@ -44,10 +44,13 @@ const setSecret: Statement = {
 };
 
 /** Logins hold the row shared until their session is stored. */
-const lock: Statement = { name: 'client_lock', text: 'SELECT client_id FROM clients WHERE client_id = $1 FOR UPDATE' };
+const lock: Statement = {
+  name: 'client_lock',
+  text: 'SELECT access_token_ttl FROM clients WHERE client_id = $1 FOR UPDATE',
+};
 const remove: Statement = { name: 'client_delete', text: 'DELETE FROM clients WHERE client_id = $1' };
 const removeSessions = deleteSessionsOf('client_id');
-const revoke = ownerRevocation('client');
+const revoke = ownerRevocation('client', true);
 
 const toDomain = (row: Row): Client => ({
   ...row,
@@ -101,13 +104,13 @@ export const createClientStore = (database: Database): ClientStore => ({
 
   async delete(clientId, event) {
     return database.transaction(async (sql) => {
-      if ((await sql.query(lock, [clientId])).length === 0) return null;
+      const [client] = await sql.query<{ access_token_ttl: number }>(lock, [clientId]);
+      if (client === undefined) return null;
       const [row] = await sql.query<{ ended: number }>(removeSessions, [clientId]);
-      // Before the row goes: it says how long tokens can still be out.
-      await sql.query(revoke, [clientId, new Date(event.at)]);
       await sql.query(remove, [clientId]);
       const ended = row?.ended ?? 0;
       await appendAudit(sql, { ...event, details: { ended } });
+      await sql.query(revoke, [clientId, new Date(event.at), client.access_token_ttl]);
       return ended;
     });
   },

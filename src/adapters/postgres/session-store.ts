@@ -1,5 +1,6 @@
 /** Sessions. A statement here does all of one change, its audit event included, or nothing. */
 import {
+  type AuditEvent,
   type Instant,
   instant,
   type RevokeReason,
@@ -11,8 +12,8 @@ import {
 } from '../../domain/types.js';
 import type { SessionStore } from '../../ports/session-store.js';
 import { appendAudit, auditInsert, auditValues } from './audit.js';
-import type { Database, Statement } from './database.js';
-import { endedByRule, ownerRevocation, sessionRevocations } from './revocation-store.js';
+import type { Database, Sql, Statement } from './database.js';
+import { endedByRule, ownerRevocation, revokeSessions, sessionRevocations } from './revocation-store.js';
 
 const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
   s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.created_at,
@@ -81,13 +82,16 @@ const listLive: Statement = {
     ORDER BY last_seen_at DESC, id LIMIT $3`,
 };
 
+/** An access token may outlive its session, so one that is past its end is ended all the same, and does not count. */
+const isLive = '(idle_expires_at > $3 AND expires_at > $3) AS live';
+
 const end: Statement = {
   name: 'session_end',
   text: `WITH ended AS (
       UPDATE sessions SET revoked_at = $3, revoke_reason = $4
-      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND expires_at > $3 RETURNING id
+      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, ${isLive}
     ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended')})
-    SELECT id FROM ended`,
+    SELECT live FROM ended`,
 };
 
 /**
@@ -96,13 +100,15 @@ const end: Statement = {
  */
 const inOrder = (which: string): string => `SELECT id FROM sessions WHERE ${which} ORDER BY id FOR UPDATE`;
 
-/** Also part of other changes, in their transaction: a statement after theirs sees what logins did that held the user's row. */
-export const endAllSessions: Statement = {
+/** Logins hold the row shared until their session is stored: who has it sees all of them. */
+export const lockUser: Statement = { name: 'user_lock', text: 'SELECT id FROM users WHERE id = $1 FOR UPDATE' };
+
+const endAllSessions: Statement = {
   name: 'session_end_all',
-  text: `WITH live AS (${inOrder('user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)')}), ended AS (
-      UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE id IN (SELECT id FROM live) RETURNING id
-    ), revoked AS (${sessionRevocations('$3', 'ended')})
-    SELECT id FROM ended`,
+  text: `WITH unrevoked AS (${inOrder('user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id <> $2)')}), ended AS (
+      UPDATE sessions SET revoked_at = $3, revoke_reason = $4 WHERE id IN (SELECT id FROM unrevoked) RETURNING id, ${isLive}
+    )
+    SELECT id, live FROM ended`,
 };
 
 /** A user's or a client's sessions, for good: in the transaction that deletes their owner. */
@@ -114,7 +120,26 @@ export const deleteSessionsOf = (column: 'user_id' | 'client_id'): Statement => 
     SELECT count(*) FILTER (WHERE revoked_at IS NULL)::integer AS ended FROM gone`,
 });
 
-const revokeOwner = ownerRevocation('sub');
+const revokeOwner = ownerRevocation('sub', false);
+
+/**
+ * For transactions that hold the user's row. What they have to tell is stored before the rules, for which others wait.
+ * Resolves to the number of sessions that were live.
+ */
+export async function endSessionsOf(
+  sql: Sql,
+  userId: UserId,
+  except: SessionId | null,
+  reason: RevokeReason,
+  event: AuditEvent,
+): Promise<number> {
+  const at = new Date(event.at);
+  const rows = await sql.query<{ id: string; live: boolean }>(endAllSessions, [userId, except, at, reason]);
+  const ended = rows.filter(({ live }) => live).length;
+  await appendAudit(sql, { ...event, details: { ...event.details, ended } });
+  await sql.query(revokeSessions, [rows.map(({ id }) => id), at]);
+  return ended;
+}
 
 interface Row {
   id: SessionId;
@@ -242,24 +267,24 @@ export const createSessionStore = (database: Database): SessionStore => ({
   },
 
   async end(id, userId, reason, event) {
-    const rows = await database.query(end, [id, userId, new Date(event.at), reason, ...auditValues(event)]);
-    return rows.length > 0;
+    const values = [id, userId, new Date(event.at), reason, ...auditValues(event)];
+    const [row] = await database.query<{ live: boolean }>(end, values);
+    return row?.live ?? false;
   },
 
   async revokeUser(userId, event) {
-    const at = new Date(event.at);
-    await database.transaction(async (sql) => {
-      const ended = await sql.query(endAllSessions, [userId, null, at, 'ended_by_admin']);
-      await sql.query(revokeOwner, [userId, at]);
-      await appendAudit(sql, { ...event, details: { ...event.details, ended: ended.length } });
+    return database.transaction(async (sql) => {
+      await sql.query(lockUser, [userId]);
+      await endSessionsOf(sql, userId, null, 'ended_by_admin', event);
+      const [rule] = await sql.query<{ not_before: Date }>(revokeOwner, [userId, new Date(event.at), 0]);
+      return at(rule?.not_before ?? new Date(event.at));
     });
   },
 
   async endAll(userId, except, reason, event) {
     return database.transaction(async (sql) => {
-      const ended = await sql.query(endAllSessions, [userId, except, new Date(event.at), reason]);
-      await appendAudit(sql, { ...event, details: { ended: ended.length } });
-      return ended.length;
+      await sql.query(lockUser, [userId]);
+      return endSessionsOf(sql, userId, except, reason, event);
     });
   },
 });

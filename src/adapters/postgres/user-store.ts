@@ -5,7 +5,7 @@ import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
 import { ownerRevocation } from './revocation-store.js';
-import { deleteSessionsOf, endAllSessions } from './session-store.js';
+import { deleteSessionsOf, endSessionsOf, lockUser } from './session-store.js';
 
 const setPassword: Statement = {
   name: 'user_set_password',
@@ -39,11 +39,9 @@ const setRoles: Statement = {
     SELECT id FROM changed`,
 };
 
-/** Logins hold the row shared until their session is stored. */
-const lock: Statement = { name: 'user_lock', text: 'SELECT id FROM users WHERE id = $1 FOR UPDATE' };
 const remove: Statement = { name: 'user_delete', text: 'DELETE FROM users WHERE id = $1' };
 const removeSessions = deleteSessionsOf('user_id');
-const revoke = ownerRevocation('sub');
+const revoke = ownerRevocation('sub', true);
 
 const toDomain = (row: Row): User => ({
   id: row.id as UserId,
@@ -58,12 +56,10 @@ const toDomain = (row: Row): User => ({
 
 export const createUserStore = (database: Database): UserStore => {
   /** Runs a statement that changes the user whose id is its first value; null when it changes none. */
-  const endingSessions = (change: Statement, values: unknown[], reason: RevokeReason, event: AuditEvent) =>
+  const endingSessions = (change: Statement, values: [UserId, ...unknown[]], reason: RevokeReason, event: AuditEvent) =>
     database.transaction(async (sql) => {
       if ((await sql.query(change, values)).length === 0) return null;
-      const ended = await sql.query(endAllSessions, [values[0], null, new Date(event.at), reason]);
-      await appendAudit(sql, { ...event, details: { ended: ended.length } });
-      return ended.length;
+      return endSessionsOf(sql, values[0], null, reason, event);
     });
 
   return {
@@ -109,8 +105,7 @@ export const createUserStore = (database: Database): UserStore => {
       return database.transaction(async (sql) => {
         const values = [userId, passwordHash, at, new Date(unlessChangedSince)];
         if ((await sql.query(setPassword, values)).length === 0) return false;
-        const ended = await sql.query(endAllSessions, [userId, keep, at, 'password_changed']);
-        await appendAudit(sql, { ...event, details: { ended: ended.length } });
+        await endSessionsOf(sql, userId, keep, 'password_changed', event);
         return true;
       });
     },
@@ -133,13 +128,12 @@ export const createUserStore = (database: Database): UserStore => {
 
     async delete(id, event) {
       return database.transaction(async (sql) => {
-        if ((await sql.query(lock, [id])).length === 0) return null;
+        if ((await sql.query(lockUser, [id])).length === 0) return null;
         const [row] = await sql.query<{ ended: number }>(removeSessions, [id]);
-        // Before the row goes: it says how long tokens can still be out.
-        await sql.query(revoke, [id, new Date(event.at)]);
         await sql.query(remove, [id]);
         const ended = row?.ended ?? 0;
         await appendAudit(sql, { ...event, details: { ended } });
+        await sql.query(revoke, [id, new Date(event.at), 0]);
         return ended;
       });
     },
