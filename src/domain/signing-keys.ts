@@ -41,16 +41,16 @@ export interface KeyOperation {
 export interface SigningKeys {
   /** Every key that there ever was, the oldest first. */
   list(): Promise<KeyInfo[]>;
-  /** Another key is to sign: at once, or as soon as verifiers know it. */
+  /** Another key is to sign: at once, or as soon as verifiers know it. Rejects with `key_unusable`. */
   rotate(by: By): Promise<KeyOperation>;
   /** This pending key is to sign. Rejects with `key_not_found`, `key_state_conflict`, `key_unusable`. */
   promote(kid: string, by: By): Promise<KeyOperation>;
   /**
-   * The key is no longer to be trusted. Without `compromised` no token that is still good stops working. Rejects with
-   * `key_not_found`, `key_state_conflict`.
+   * The key is no longer to be trusted. Without `compromised` no token that is still good stops working. Where no other
+   * key could take its place none signs until `tend` has made one. Rejects with `key_not_found`, `key_state_conflict`.
    */
   revoke(kid: string, options: { compromised: boolean }, by: By): Promise<KeyOperation>;
-  /** A private key that was made elsewhere, as PEM, becomes a pending key. Rejects with `key_rejected`, `key_state_conflict`. */
+  /** A private key that was made elsewhere, as PEM, becomes a pending key. Rejects with `key_rejected`, `key_state_conflict`, `key_unusable`. */
   import(pem: string, alg: SigningAlg | null, by: By): Promise<KeyOperation & { kid: string }>;
   /** Seals every private key under the newest KEK. Rejects with `key_unusable`, and then none is. */
   rewrap(by: By): Promise<KeyOperation>;
@@ -180,7 +180,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
             spare.key = await vault.make(settings.alg);
             continue;
           }
-          change = cycle.publish(spare.key, now);
+          change = cycle.publish(set, spare.key, now);
         }
         if (await commit(set, change, now, byService, spare)) {
           did.push(...change.events);
@@ -231,8 +231,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     leftovers: disposal.leftovers,
     rotate: (by) => carryOut((set, at, fresh) => cycle.rotate(set, at, settings, fresh), by),
     promote: (kid, by) => carryOut((set, at) => cycle.promote(set, kid, at, settings), by),
-    revoke: (kid, { compromised }, by) =>
-      carryOut((set, at, fresh) => cycle.revoke(set, kid, compromised, at, settings, fresh), by),
+    revoke: (kid, { compromised }, by) => carryOut((set, at) => cycle.revoke(set, kid, compromised, at, settings), by),
     async import(pem, asked, by) {
       const alg = asked ?? settings.alg;
       const key = await vault.adopt(alg, await readPrivateKey(pem, alg));

@@ -171,10 +171,44 @@ t.test('no key is made while the device is away, and nobody is given one of the 
   const rows = [...memory.rows];
   await signingKeys.tend();
   await keyNode(options).signingKeys.tend();
-  await t.rejects(signingKeys.rotate(by), { code: 'signing_key_unavailable', detail: /CKR_DEVICE_REMOVED/ });
+  await t.rejects(signingKeys.rotate(by), {
+    code: 'key_unusable',
+    detail: /give this process the KEYS_DIR and the PKCS11/,
+  });
   t.same(memory.rows, rows);
   await t.rejects(ring.signingKey().handle.sign(Buffer.from('x')));
   t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
   device.state.plugged = true;
   t.equal((await signingKeys.list())[0]?.kid, kidIn('active'));
+});
+
+t.test('a command without the device lets the key that verifiers know sign, and makes none', async (t) => {
+  const { ring, options, kidIn } = await settled();
+  const [leaked, pending] = [kidIn('active'), kidIn('pending')];
+  const withoutDevice = keyNode({ ...options, signer: severalSigners(nodeTokenSigner) }).signingKeys;
+  const { after } = await withoutDevice.revoke(leaked, { compromised: true }, by);
+  t.match(after, [
+    { kid: leaked, state: 'revoked' },
+    { kid: pending, state: 'active' },
+  ]);
+  t.equal(after.length, 2);
+  await ring.load();
+  t.equal(ring.signingKey().kid, pending);
+});
+
+t.test('a leaked key is revoked though no other one can be made, and one signs when one can', async (t) => {
+  const { ring, signingKeys, device, memory, kidIn } = await settled();
+  await signingKeys.revoke(kidIn('pending'), { compromised: false }, by);
+  memory.rows.splice(
+    memory.rows.findIndex(({ state }) => state === 'pending'),
+    1,
+  );
+  device.state.plugged = false;
+  const { outcome, after } = await signingKeys.revoke(kidIn('active'), { compromised: true }, by);
+  t.equal(outcome, 'done');
+  t.notOk(after.some(({ state }) => state === 'active' || state === 'pending'));
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
+  device.state.plugged = true;
+  await signingKeys.tend();
+  t.equal(ring.signingKey().kid, kidIn('active'), 'at once: no verifier has another one');
 });
