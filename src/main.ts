@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Database } from './adapters/postgres/database.js';
+import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
@@ -83,6 +84,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
     const services = compose(config, {
       database,
+      health: createDatabaseHealth(database),
       announcements,
       projection,
       keks,

@@ -32,6 +32,8 @@ export interface KeySet {
   unusable: ReadonlySet<string>;
   /** The longest life that a client's access tokens have now, seconds (L in the design). */
   longestTokenTtl: number;
+  /** By the store's clock, as all that is decided. */
+  now: Instant;
 }
 
 export interface KeyEvent {

@@ -1,7 +1,6 @@
 /** What people and time do to the signing keys. What may happen when is decided in key-cycle.ts. */
 import type { JWK } from 'jose';
 import type { Announcements } from '../ports/announcements.js';
-import type { Clock } from '../ports/clock.js';
 import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../ports/signing-key-store.js';
 import { auditEvent, byService } from './audit.js';
 import { Refusal } from './errors.js';
@@ -66,7 +65,6 @@ export interface SigningKeysParts {
   /** This node's own view, which follows at once. */
   ring: Pick<KeyRing, 'load'>;
   announcements: Announcements;
-  clock: Clock;
   /** The parts of a private key in PEM. Throws Refusal `key_rejected`. */
   readPrivateKey: (pem: string, alg: SigningAlg) => Promise<{ publicJwk: JWK; privatePkcs8: Uint8Array }>;
   settings: Omit<cycle.CycleSettings, 'maxAge'>;
@@ -81,16 +79,16 @@ interface Spare {
 const MAX_ATTEMPTS = 20;
 
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
-  const { store, vault, ring, announcements, clock, readPrivateKey } = parts;
+  const { store, vault, ring, announcements, readPrivateKey } = parts;
   const disposal = createKeyDisposal(vault);
   const settings: cycle.CycleSettings = { ...parts.settings, maxAge: JWKS_MAX_AGE_S };
 
   async function look(): Promise<cycle.KeySet> {
-    const { keys, longestTokenTtl } = await store.keySet();
+    const { keys, ...rest } = await store.keySet();
     const sealed = keys.filter(({ sealedPrivate }) => sealedPrivate !== null);
     const tried = await Promise.all(sealed.map(async (key) => ({ kid: key.kid, result: await vault.open(key) })));
     const unusable = new Set(tried.filter(({ result }) => !('handle' in result)).map(({ kid }) => kid));
-    return { keys, unusable, longestTokenTtl };
+    return { keys, unusable, ...rest };
   }
 
   /** The first key of all is made by whoever reads the keys first. */
@@ -143,7 +141,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     withSpare(async (spare) => {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const set = await lookAtSome();
-        const now = clock.now();
+        const { now } = set;
         const decision = decide(set, now, spare.key);
         if (decision === cycle.NEEDS_KEY) {
           spare.key = await vault.make(settings.alg);
@@ -172,7 +170,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
       const committed: { set: cycle.KeySet; put: cycle.Change['put'] }[] = [];
       let set = await lookAtSome();
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++, set = await lookAtSome()) {
-        const now = clock.now();
+        const { now } = set;
         let change = cycle.due(set, now, settings);
         if (change.put.length === 0) {
           if (!cycle.lacksPending(set, settings)) break;

@@ -3,7 +3,6 @@ import type { Logger } from 'pino';
 import type { Leftover } from '../domain/key-disposal.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { KeyProblem } from '../domain/key-vault.js';
-import type { Readiness } from '../domain/readiness.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 
 const meanings: Record<KeyProblem, string> = {
@@ -28,7 +27,7 @@ export interface KeyRotation {
 }
 
 export function keyRotation(
-  { keys, signingKeys, readiness }: { keys: KeyRing; signingKeys: SigningKeys; readiness: Readiness },
+  { keys, signingKeys }: { keys: KeyRing; signingKeys: SigningKeys },
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
 ): KeyRotation {
   let told = new Set<string>();
@@ -57,10 +56,7 @@ export function keyRotation(
     follow,
     async tend() {
       try {
-        // The waits are told by this node's clock, and the database is the only other one that it knows.
-        if ((await readiness.missing()).includes('clock'))
-          log.warn({}, 'the clock is wrong; leaving the signing keys to others');
-        else for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
+        for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
       } finally {
         tellLeftovers();
         await follow();

@@ -54,6 +54,7 @@ const setOf = (keys: SigningKeyRow[], more: Partial<KeySet> = {}): KeySet => ({
   keys,
   unusable: new Set(),
   longestTokenTtl: 900,
+  now: NOW,
   ...more,
 });
 

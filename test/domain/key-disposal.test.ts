@@ -17,17 +17,18 @@ const by: By = {
 
 /** A node with a device that has been running for an hour, and what another one like it is made of. */
 async function settled() {
-  const memory = memoryKeyStore();
+  const clock = fakeClock();
+  const memory = memoryKeyStore(clock);
   const device = fakeDevice();
   const options: KeyNodeOptions = {
     store: memory.store,
-    clock: fakeClock(),
+    clock,
     keks: severalKeks('a'),
     signer: severalSigners(device.signer, nodeTokenSigner),
   };
   const node = keyNode(options);
   await node.signingKeys.tend();
-  (options.clock as ReturnType<typeof fakeClock>).advance(3600);
+  clock.advance(3600);
   await node.ring.load();
   const kidIn = (state: string) => memory.rows.find((row) => row.state === state)?.kid ?? '';
   const held = () => [...device.keys.keys()].sort();

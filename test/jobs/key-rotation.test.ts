@@ -8,8 +8,8 @@ import { keyNode, memoryKeyStore, severalKeks } from '../support/signing-keys.js
 const DAY_S = 86_400;
 
 function start(signer?: TokenSigner) {
-  const memory = memoryKeyStore();
   const clock = fakeClock();
+  const memory = memoryKeyStore(clock);
   const keks = severalKeks('a');
   const { ring: keys, signingKeys } = keyNode({ store: memory.store, clock, keks, ...(signer && { signer }) });
   const lines: [string, unknown, string][] = [];
@@ -19,10 +19,8 @@ function start(signer?: TokenSigner) {
       (fields: object, text: string) => lines.push([level, fields, text]),
     ]),
   ) as unknown as Parameters<typeof keyRotation>[1];
-  const missing: string[] = [];
-  const readiness = { missing: async () => missing } as unknown as Parameters<typeof keyRotation>[0]['readiness'];
-  const job = keyRotation({ keys, signingKeys, readiness }, log);
-  return { memory, clock, keks, keys, missing, job, said: () => lines.splice(0) };
+  const job = keyRotation({ keys, signingKeys }, log);
+  return { memory, clock, keks, keys, job, said: () => lines.splice(0) };
 }
 
 t.test('each transition is a line in the log, and a look at which nothing happens is none', async (t) => {
@@ -55,18 +53,6 @@ t.test('a key that cannot be opened is told of once, and again when it is anothe
   memory.rows[0] = { ...active, kekId: 'gone' };
   await job.follow();
   t.match(said(), [['error', { kid: active.kid, kekId: 'gone', problem: 'kek_missing' }, /KEYS_DIR/]]);
-});
-
-t.test('a node whose clock is wrong leaves the keys to others, and follows', async (t) => {
-  const { memory, clock, keys, missing, job, said } = start();
-  await job.tend();
-  said();
-  missing.push('clock');
-  clock.advance(99 * DAY_S);
-  await job.tend();
-  t.match(said(), [['warn', {}, /clock/]]);
-  t.equal(memory.rows.length, 2);
-  t.ok(keys.signingKey(), 'its view is fresh');
 });
 
 t.test('a failure to do what is due does not keep the node from following', async (t) => {

@@ -11,6 +11,7 @@ import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { SigningKeyRow, SigningKeyStore } from '../../src/ports/signing-key-store.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
+import { fakeClock } from './clock.js';
 import { testKeks } from './service.js';
 
 export interface MemoryKeyStore {
@@ -20,7 +21,8 @@ export interface MemoryKeyStore {
   store: SigningKeyStore;
 }
 
-export function memoryKeyStore(): MemoryKeyStore {
+/** Decides by the clock that it is given, as the real one does by its database's. */
+export function memoryKeyStore(clock: Pick<Clock, 'now'> = fakeClock()): MemoryKeyStore {
   const rows: SigningKeyRow[] = [];
   const events: AuditEvent[] = [];
   const state = { reads: 0, fails: false, longestTokenTtl: 900 };
@@ -30,7 +32,7 @@ export function memoryKeyStore(): MemoryKeyStore {
       if (state.fails) throw new Error('unreachable');
       return rows.filter((row) => ['pending', 'active', 'retiring'].includes(row.state));
     },
-    keySet: async () => ({ keys: [...rows], longestTokenTtl: state.longestTokenTtl }),
+    keySet: async () => ({ keys: [...rows], longestTokenTtl: state.longestTokenTtl, now: clock.now() }),
     async createFirst(row, audit) {
       if (rows.length > 0) return false;
       rows.push(row);
@@ -75,7 +77,7 @@ export function keyNode(options: KeyNodeOptions): KeyNode {
   const settings = { alg, rotationDays };
   return {
     ring,
-    signingKeys: createSigningKeys({ store, vault, ring, announcements, clock, readPrivateKey, settings }),
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, settings }),
   };
 }
 
