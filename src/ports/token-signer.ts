@@ -23,7 +23,10 @@ export interface TokenSigner {
   open(alg: SigningAlg, material: Uint8Array): Promise<SigningKeyHandle>;
   /** Destroys what the material stands for outside of itself. To be called where the material is thrown away. */
   destroy(material: Uint8Array): Promise<void>;
-  /** The keys that are kept outside of their material, in use or not, as far as they can be told from those of others. */
+  /**
+   * The keys that are kept outside of their material, in use or not, as far as they can be told from those of others. One
+   * that was left while it was made has a name in place of its kid.
+   */
   held(): Promise<{ kid: string; material: Uint8Array }[]>;
 }
 

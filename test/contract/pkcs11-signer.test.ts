@@ -134,7 +134,27 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
       [Buffer.from(key.material)],
     );
     t.notOk(held.some(({ material }) => Buffer.compare(parseReference(material).id, foreign) === 0));
-    ours.destroy(foreign);
+    const unfinished = systemRandom.bytes(16);
+    ours.generate('ES256', unfinished);
+    const name = `CKA_ID ${Buffer.from(unfinished).toString('hex')}`;
+    t.ok(
+      (await signer.held()).some(({ kid }) => kid === name),
+      'one that was left while it was made is told of, too',
+    );
+    for (const id of [foreign, unfinished]) ours.destroy(id);
+  });
+
+  await t.test('leaves no key behind that does not sign, or that could not be named', async (t) => {
+    const before = (await signer.held()).length;
+    const threads = createThreads(settings);
+    t.teardown(threads.close);
+    const call: typeof threads.call = (job, ms) =>
+      job.do === 'rename' ? Promise.reject(new Error('CKR_ATTRIBUTE_READ_ONLY')) : threads.call(job, ms);
+    const unnamed = createPkcs11Signer({ ...settings, ...parts }, { ...threads, call });
+    await t.rejects(unnamed.generate('ES256'), { message: 'CKR_ATTRIBUTE_READ_ONLY' });
+    const wrong = createPkcs11Signer({ ...settings, ...parts, verifySignature: async () => false }, threads);
+    await t.rejects(wrong.generate('ES256'), { message: /do not verify/ });
+    t.equal((await signer.held()).length, before);
   });
 
   await t.test('takes no key that was made elsewhere', async (t) => {
