@@ -1,5 +1,6 @@
 /** The signing keys in the life of a node: follows what others did, does what is due, and says once what is wrong. */
 import type { Logger } from 'pino';
+import { coalesced } from '../domain/coalesced.js';
 import type { Leftover } from '../domain/key-disposal.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { KeyProblem } from '../domain/key-vault.js';
@@ -22,7 +23,7 @@ const remains: Record<Leftover['leftover'], string> = {
 export interface KeyRotation {
   /** Reads the keys again. */
   follow(): Promise<void>;
-  /** Does what is due, then reads the keys again. */
+  /** Does what is due, once at a time. It may wait for a device, and keeps nobody from following meanwhile. */
   tend(): Promise<void>;
 }
 
@@ -54,13 +55,12 @@ export function keyRotation(
 
   return {
     follow,
-    async tend() {
+    tend: coalesced(async () => {
       try {
         for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
       } finally {
         tellLeftovers();
-        await follow();
       }
-    },
+    }),
   };
 }
