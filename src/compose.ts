@@ -169,7 +169,7 @@ function composeKeys(config: Config, { database, health, announcements, keks, si
   const settings = { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS };
   return {
     keys: ring,
-    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, settings }),
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, within, settings }),
   };
 }
 

@@ -142,6 +142,8 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     try {
       return await work(callOver((message) => app.inject(message)));
     } finally {
+      // A key that is half made would be left behind in a device.
+      await administration.keys.settled();
       await app.close();
       await close();
       await signer.close();

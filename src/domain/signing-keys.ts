@@ -55,6 +55,8 @@ export interface SigningKeys {
   rewrap(by: By): Promise<KeyOperation>;
   /** Does what is due, keeps a pending key ready, and destroys what is left of others. Resolves to what it did. */
   tend(): Promise<cycle.KeyEvent[]>;
+  /** Resolves when nothing goes on any more of what a change has left to do. */
+  settled(): Promise<void>;
   /** What `tend` found outside of the store and could not, or may not, destroy. */
   leftovers(): readonly Leftover[];
 }
@@ -67,6 +69,7 @@ export interface SigningKeysParts {
   announcements: Announcements;
   /** The parts of a private key in PEM. Throws Refusal `key_rejected`. */
   readPrivateKey: (pem: string, alg: SigningAlg) => Promise<{ publicJwk: JWK; privatePkcs8: Uint8Array }>;
+  within: <T>(ms: number, work: Promise<T>) => Promise<T>;
   settings: Omit<cycle.CycleSettings, 'maxAge'>;
 }
 
@@ -75,13 +78,17 @@ interface Spare {
   key: SealedKey | null;
 }
 
+/** Milliseconds. Much less than an operator's request may take. */
+const AFTERMATH_MS = 3000;
 /** Whoever loses the swap looks again; each time somebody else has won, so that it ends soon. */
 const MAX_ATTEMPTS = 20;
 
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
-  const { store, vault, ring, announcements, readPrivateKey } = parts;
+  const { store, vault, ring, announcements, readPrivateKey, within } = parts;
   const disposal = createKeyDisposal(vault);
   const settings: cycle.CycleSettings = { ...parts.settings, maxAge: JWKS_MAX_AGE_S };
+
+  let settling: Promise<unknown> = Promise.resolve();
 
   async function look(): Promise<cycle.KeySet> {
     const { keys, ...rest } = await store.keySet();
@@ -152,17 +159,23 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
         if (put.length === 0) return { before, after: before, outcome, at, announced: true };
         if (!(await commit(set, decision, now, by, spare))) continue;
         const announced = await tell();
-        await disposal.after(set.keys, put);
-        // What was asked for has been done; should this fail, it is tried again before long.
-        await tend().catch(() => {});
-        // Nor is it undone because nobody can read now what became of it.
-        const after = await list().catch(() => infoOf(changed(set, put)));
+        // What was asked for has been done. Should the rest fail, it is tried again before long; should it take long, it
+        // goes on, and nobody who is in a hurry has to wait for a device.
+        const tidied = tidyUp(set, put);
+        settling = Promise.allSettled([settling, tidied]);
+        const after = await within(AFTERMATH_MS, tidied).catch(() => infoOf(changed(set, put)));
         return { before, after, outcome, at, announced };
       }
       throw new Refusal('key_state_conflict', {
         detail: 'The signing keys are being changed by somebody else; try again',
       });
     });
+
+  async function tidyUp(set: cycle.KeySet, put: cycle.Change['put']): Promise<KeyInfo[]> {
+    await disposal.after(set.keys, put);
+    await tend().catch(() => {});
+    return list();
+  }
 
   const tend = (): Promise<cycle.KeyEvent[]> =>
     withSpare(async (spare) => {
@@ -226,6 +239,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   return {
     list,
     tend,
+    settled: async () => void (await settling),
     leftovers: disposal.leftovers,
     rotate: (by) => carryOut((set, at, fresh) => cycle.rotate(set, at, settings, fresh), by),
     promote: (kid, by) => carryOut((set, at) => cycle.promote(set, kid, at, settings), by),

@@ -197,6 +197,30 @@ t.test('a command without the device lets the key that verifiers know sign, and 
   t.equal(ring.signingKey().kid, pending);
 });
 
+t.test('an emergency is answered while the device takes its time, and what is left to do goes on', async (t) => {
+  const { ring, signingKeys, device, memory, kidIn } = await settled();
+  const [leaked, pending] = [kidIn('active'), kidIn('pending')];
+  const { generate } = device.signer;
+  let finish = () => {};
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  device.signer.generate = async (alg) => {
+    await slow;
+    return generate(alg);
+  };
+  const { outcome, after } = await signingKeys.revoke(leaked, { compromised: true }, by);
+  t.equal(outcome, 'done');
+  t.match(after, [
+    { kid: leaked, state: 'revoked' },
+    { kid: pending, state: 'active' },
+  ]);
+  t.equal(ring.signingKey().kid, pending);
+  finish();
+  await signingKeys.settled();
+  t.ok(memory.rows.some(({ state }) => state === 'pending'));
+});
+
 t.test('a leaked key is revoked though no other one can be made, and one signs when one can', async (t) => {
   const { ring, signingKeys, device, memory, kidIn } = await settled();
   await signingKeys.revoke(kidIn('pending'), { compromised: false }, by);

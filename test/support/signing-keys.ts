@@ -2,6 +2,7 @@
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint } from '../../src/adapters/node-crypto/token-signer.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
+import { within } from '../../src/adapters/system/within.js';
 import { createKeyRing, type KeyRing } from '../../src/domain/key-ring.js';
 import { createKeyVault } from '../../src/domain/key-vault.js';
 import { createSigningKeys, type SigningKeys } from '../../src/domain/signing-keys.js';
@@ -77,7 +78,7 @@ export function keyNode(options: KeyNodeOptions): KeyNode {
   const settings = { alg, rotationDays };
   return {
     ring,
-    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, settings }),
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, within, settings }),
   };
 }
 
