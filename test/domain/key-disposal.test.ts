@@ -69,6 +69,19 @@ t.test('what cannot be destroyed is told of by kid, and destroyed when the devic
   t.same(held(), live());
 });
 
+t.test('what one node cannot destroy and another one does is no longer told of', async (t) => {
+  const { options, device, kidIn } = await settled();
+  const destroy = async () => Promise.reject(new Error('CKR_DEVICE_ERROR'));
+  const weak = keyNode({ ...options, signer: severalSigners({ ...device.signer, destroy }, nodeTokenSigner) });
+  const kid = kidIn('active');
+  await weak.signingKeys.revoke(kid, { compromised: true }, by);
+  t.match(weak.signingKeys.leftovers(), [{ kid, leftover: 'not_destroyed' }]);
+  await keyNode(options).signingKeys.tend();
+  t.notOk(device.keys.has(kid));
+  await weak.signingKeys.tend();
+  t.same(weak.signingKeys.leftovers(), []);
+});
+
 t.test('what a process that died, or a command without the device, left behind is found by the next', async (t) => {
   const { signingKeys, device, options, held, live, kidIn } = await settled();
   const withoutDevice = keyNode({ ...options, signer: severalSigners(nodeTokenSigner) }).signingKeys;
