@@ -109,7 +109,7 @@ export function createKeyVault({ keks, signer, random, thumbprint }: KeyVaultPar
       const material = unseal(row);
       if (typeof material === 'string') return { problem: material };
       try {
-        return { handle: await signer.open(row.alg, material) };
+        return { handle: await signer.open(row.alg, { publicJwk: row.publicJwk, material }) };
       } catch (error) {
         return { problem: 'not_usable', error: messageOf(error) };
       } finally {

@@ -15,6 +15,7 @@ const SIGN_MS = 5000;
 const SLOW_MS = 60_000;
 /** What is signed to see whether a key signs: no token, and not empty, which RSA mechanisms may refuse. */
 const TRIAL = Buffer.from('keyturn');
+const WRONG_KEY = 'the device signs with another key than the one that is published';
 /** Before the kid, in the label of a key. */
 const LABEL = `${NEW_KEY} `;
 
@@ -44,7 +45,7 @@ export function createPkcs11Signer(
 
   const destroy = (id: Uint8Array) => threads.call({ do: 'destroy', id }, SIGN_MS);
 
-  function handleOf(alg: SigningAlg, id: Uint8Array): SigningKeyHandle {
+  function handleOf(alg: SigningAlg, id: Uint8Array, publicJwk: JWK): SigningKeyHandle {
     let problem: string | null = null;
     let checking = false;
     const signed = async (input: Uint8Array) => {
@@ -59,9 +60,11 @@ export function createPkcs11Signer(
       if (checking) return;
       checking = true;
       signed(TRIAL)
+        .then((signature) => verifySignature(alg, publicJwk, TRIAL, signature))
         .then(
-          () => {
-            problem = null;
+          // A device that finds another key in its place would sign with that, and all would be refused.
+          (verifies) => {
+            problem = verifies ? null : WRONG_KEY;
           },
           () => {},
         )
@@ -114,10 +117,10 @@ export function createPkcs11Signer(
       });
     },
     owns: isReference,
-    async open(alg, material) {
+    async open(alg, { publicJwk, material }) {
       const id = idOf(material);
       await threads.call({ do: 'ensureKey', id }, SIGN_MS);
-      return handleOf(alg, id);
+      return handleOf(alg, id, publicJwk);
     },
     async destroy(material) {
       await destroy(idOf(material));
