@@ -10,7 +10,6 @@ import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
-import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
@@ -44,6 +43,7 @@ import { createUserAdministration } from './domain/user-administration.js';
 import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { Clock } from './ports/clock.js';
+import type { DatabaseHealth } from './ports/database-health.js';
 import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
@@ -70,6 +70,7 @@ export interface Messaging {
 /** What the service stands on; tests put their own in its place. */
 export interface Foundation extends Omit<Messaging, 'close'> {
   database: Database;
+  health: DatabaseHealth;
   keks: KekSource;
   signer: TokenSigner;
   places: Places;
@@ -165,14 +166,14 @@ const composeRevocations = (config: Config, { database, projection, metrics, clo
 const composeVerifier = (config: Config, { clock }: Ground, keys: KeyRing): VerifyAccessToken =>
   createAccessTokenVerifier({ issuer: config.ISSUER, keys, verifySignature, clock });
 
-function composeKeys(config: Config, { database, announcements, keks, signer, clock, random }: Ground) {
-  const store = createSigningKeyStore(database);
+function composeKeys(config: Config, { database, health, announcements, keks, signer, clock, random }: Ground) {
+  const store = createSigningKeyStore(database, health);
   const vault = createKeyVault({ keks, signer, random, thumbprint });
   const ring = createKeyRing({ store, vault, announcements, clock, alg: config.SIGNING_ALG });
   const settings = { alg: config.SIGNING_ALG, rotationDays: config.KEY_ROTATION_DAYS };
   return {
     keys: ring,
-    signingKeys: createSigningKeys({ store, vault, ring, announcements, clock, readPrivateKey, settings }),
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, within, settings }),
   };
 }
 
@@ -284,7 +285,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     keys,
     signingKeys,
     cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
-    readiness: createReadiness(createDatabaseHealth(database), announcements, revocations, keys, clock, within),
+    readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,
     metrics,
   };

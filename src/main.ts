@@ -2,11 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Database } from './adapters/postgres/database.js';
+import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { installationOf } from './adapters/postgres/installation.js';
 import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
+import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
 import { compose, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
@@ -26,6 +28,8 @@ import { startRevocations } from './jobs/revocations.js';
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
 const DATABASE_RETRY_MS = 500;
+/** How long a start waits for what is due to the signing keys. Milliseconds. */
+const FIRST_TEND_MS = 5_000;
 /** Requests in progress get this long to end. Milliseconds; less than the 30 s that orchestrators wait before they kill. */
 const DRAIN_MS = 20_000;
 
@@ -72,7 +76,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const keks = openKeks(config, log);
   const signer = await openSigner(config);
   // Tokens of keys that are there are verified all the same; without any key the start ends below.
-  await signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
+  void signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
   const database = await openDatabase(config, log);
   const {
     announcements,
@@ -88,6 +92,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
     const services = compose(config, {
       database,
+      health: createDatabaseHealth(database),
       announcements,
       projection,
       keks,
@@ -100,11 +105,13 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     // It may go away again between two steps of the start.
     await whenReachable(() => services.clients.seed(), log);
     const { follow, tend } = keyRotation(services, log);
+    // The first key of all is made here: without one there is nothing to serve.
     await whenReachable(follow, log);
     const failed = (error: unknown) => log.warn({ err: error }, 'could not look after the signing keys; trying again');
-    // What cannot be done now, such as making the next key, keeps nobody from being served.
-    await tend().catch(failed);
+    // What cannot be done now, such as making the next key, keeps nobody from being served; nor does a device that hangs.
+    await within(FIRST_TEND_MS, tend().catch(failed)).catch(() => {});
     announcements.listen('signing-keys', () => void follow().catch(failed));
+    closing.unshift(every(POLL_S, follow, failed));
     closing.unshift(every(POLL_S, tend, failed));
 
     metrics.watchRevocations(services.revocations);

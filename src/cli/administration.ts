@@ -6,11 +6,11 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Database } from '../adapters/postgres/database.js';
 import { type Config, readConfig } from '../config.js';
 import { type ErrorCode, Refusal } from '../domain/errors.js';
 import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
+import type { DatabaseHealth } from '../ports/database-health.js';
 import { countNothing } from '../ports/metrics.js';
 import { keksWhenNeeded, messagingWhenNeeded, signerWhenNeeded } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
@@ -93,12 +93,11 @@ export const answers = (path: string): Promise<boolean> =>
   });
 
 /**
- * A command runs on whatever machine its user sits at. The waits of the signing keys go by the clock that the services
- * agree with: a machine that is an hour ahead must not retire a key an hour early.
+ * A command runs on whatever machine its user sits at. What it ends it ends by the clock that the services agree with: a
+ * machine that is an hour behind must not leave good what was begun within that hour.
  */
-async function clockOf(database: Database, own: Clock): Promise<Clock> {
-  const { createDatabaseHealth } = await import('../adapters/postgres/health.js');
-  const ahead = (await createDatabaseHealth(database).now()) - own.now();
+async function clockOf(health: DatabaseHealth, own: Clock): Promise<Clock> {
+  const ahead = (await health.now()) - own.now();
   return { ...own, now: () => instant(own.now() + ahead) };
 }
 
@@ -109,6 +108,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       { composeAdministration, openMessaging, openSigner },
       { installationOf },
       { readKeks },
+      { createDatabaseHealth },
       { buildLocalApp },
       { createLogger },
       { systemClock },
@@ -117,6 +117,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       import('../compose.js'),
       import('../adapters/postgres/installation.js'),
       import('../adapters/kek-files/kek-source.js'),
+      import('../adapters/postgres/health.js'),
       import('../http/local-app.js'),
       import('../logger.js'),
       import('../adapters/system/clock.js'),
@@ -126,15 +127,17 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       openMessaging(config, installationOf(database), quiet),
     );
     const signer = signerWhenNeeded(() => openSigner(config));
+    const health = createDatabaseHealth(database);
     const administration = composeAdministration(config, {
       database,
+      health,
       announcements,
       projection,
       metrics: countNothing,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
       signer,
-      clock: await clockOf(database, systemClock),
+      clock: await clockOf(health, systemClock),
       random: systemRandom,
     });
     // What is no refusal is for a developer: it is all there is of a log.
@@ -143,6 +146,8 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     try {
       return await work(callOver((message) => app.inject(message)));
     } finally {
+      // A key that is half made would be left behind in a device.
+      await administration.keys.settled();
       await app.close();
       await close();
       await signer.close();

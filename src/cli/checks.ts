@@ -8,6 +8,7 @@ import { CLOCK_TOLERANCE_S } from '../domain/access-token.js';
 import { Refusal } from '../domain/errors.js';
 import { openPrivateKey } from '../domain/sealing.js';
 import { findSocket } from '../http/local-socket.js';
+import type { DatabaseHealth } from '../ports/database-health.js';
 import type { KekSource } from '../ports/kek-source.js';
 import { answers, callOver, overSocket } from './administration.js';
 import { quiet } from './with-database.js';
@@ -147,7 +148,8 @@ async function checkDatabase(database: Database, keks: KekSource | null): Promis
     import('../adapters/postgres/migrate.js'),
   ]);
   const before = systemClock.now();
-  const theirs = await createDatabaseHealth(database).now();
+  const health = createDatabaseHealth(database);
+  const theirs = await health.now();
   // Their clock was read somewhere between two readings of ours.
   const skew = Math.max(before - theirs, theirs - systemClock.now(), 0) / 1000;
   const { applied, pending } = await pendingMigrations(database);
@@ -157,7 +159,7 @@ async function checkDatabase(database: Database, keks: KekSource | null): Promis
     pending.length === 0
       ? ok('migrations', 'all applied')
       : warn('migrations', `pending: ${pending.join(', ')}`, 'run keyturn migrate, or start the service'),
-    ...(applied.length === 0 ? [] : [await checkSigningKeys(database, keks)]),
+    ...(applied.length === 0 ? [] : [await checkSigningKeys(database, health, keks)]),
   ];
 }
 
@@ -168,9 +170,9 @@ function checkClock(skew: number): Check {
   return skew > SUSPICIOUS_SKEW_S ? warn('clock', detail, mend) : ok('clock', detail);
 }
 
-async function checkSigningKeys(database: Database, keks: KekSource | null): Promise<Check> {
+async function checkSigningKeys(database: Database, health: DatabaseHealth, keks: KekSource | null): Promise<Check> {
   const { createSigningKeyStore } = await import('../adapters/postgres/signing-key-store.js');
-  const sealed = (await createSigningKeyStore(database).published()).filter(
+  const sealed = (await createSigningKeyStore(database, health).published()).filter(
     ({ sealedPrivate }) => sealedPrivate !== null,
   );
   const closed = sealed.filter(({ kid, kekId, sealedPrivate }) => {

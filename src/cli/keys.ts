@@ -48,6 +48,10 @@ function showChange(context: Context, options: Shared, change: KeyChange, text: 
   show(context, options, change, () => text);
   if (!change.announced)
     context.terminal.note('Redis cannot be reached: the other processes were not told, and follow within 30 seconds');
+  if (!change.after.some(({ state }) => state === 'active'))
+    context.terminal.note(
+      'No key signs now: logins and refreshes are answered with 503 until a process of the service has made one, which each tries every 30 seconds; its log says what is in the way',
+    );
 }
 
 /** A kid may begin with a dash, and is no option then; what is no kid either is refused as one. */

@@ -58,7 +58,7 @@ export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner &
   return {
     generate: async (alg) => (await signer()).generate(alg),
     adopt: async (privatePkcs8) => (await signer()).adopt(privatePkcs8),
-    open: async (alg, material) => (await signer()).open(alg, material),
+    open: async (alg, pair) => (await signer()).open(alg, pair),
     destroy: async (material) => (await signer()).destroy(material),
     held: async () => (await signer()).held(),
     close: async () => (await opened)?.close?.(),

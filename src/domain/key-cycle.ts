@@ -32,6 +32,8 @@ export interface KeySet {
   unusable: ReadonlySet<string>;
   /** The longest life that a client's access tokens have now, seconds (L in the design). */
   longestTokenTtl: number;
+  /** By the store's clock, as all that is decided. */
+  now: Instant;
 }
 
 export interface KeyEvent {
@@ -69,17 +71,17 @@ export const retiresAt = ({ retiringAt, longestTokenTtl }: SigningKeyRow, settin
 
 const withoutPrivatePart = { sealedPrivate: null, kekId: null, promoteAt: null };
 
-/** Pending keys that could sign, the longest published first. */
+/** Pending keys: those that this node could sign with, the longest published first, and then the others. */
 const successors = ({ keys, unusable }: KeySet, alg: SigningAlg): SigningKeyRow[] =>
   keys
-    .filter((key) => key.state === 'pending' && key.alg === alg && !unusable.has(key.kid))
-    .sort((a, b) => a.publishedAt - b.publishedAt);
+    .filter((key) => key.state === 'pending' && key.alg === alg)
+    .sort((a, b) => Number(unusable.has(a.kid)) - Number(unusable.has(b.kid)) || a.publishedAt - b.publishedAt);
 
 const activeKeys = ({ keys }: KeySet): SigningKeyRow[] => keys.filter(({ state }) => state === 'active');
 
 /** The next promotion that will happen by itself. */
 export function plan(set: KeySet, settings: CycleSettings): { key: SigningKeyRow; at: Instant } | null {
-  const [first, ...others] = successors(set, settings.alg);
+  const [first, ...others] = successors(set, settings.alg).filter(({ kid }) => !set.unusable.has(kid));
   if (first === undefined) return null;
   const asked = [first, ...others].find(({ promoteAt }) => promoteAt !== null);
   if (asked !== undefined) return { key: asked, at: seenByAll(asked, settings) };
@@ -156,7 +158,11 @@ const made = ({ kid, alg, kekId: kek }: SealedKey): KeyEvent => ({
   details: { kek },
 });
 
-export const publish = (key: SealedKey, at: Instant): Change => ({ put: [rowOf(key, at)], events: [made(key)] });
+/** Where nothing signs, to wait for verifiers would be an outage for all of them. */
+export function publish(set: KeySet, key: SealedKey, at: Instant): Change {
+  const row = activeKeys(set).length === 0 ? first(key, at).row : rowOf(key, at);
+  return { put: [row], events: [made(key)] };
+}
 
 /** The first key of all: nobody has seen another one yet, so it may sign at once. */
 export const first = (key: SealedKey, at: Instant): { row: SigningKeyRow; event: KeyEvent } => ({
@@ -179,12 +185,28 @@ function ask(set: KeySet, key: SigningKeyRow, at: Instant, settings: CycleSettin
 
 const timeOf = (at: Instant): string => new Date(at).toISOString();
 
+/**
+ * Whoever cannot open every key may have been given other KEKs than the nodes, or no device: a key that was made there
+ * might be of no use to anybody else.
+ */
+function ensureAllOpen({ keys, unusable }: KeySet): void {
+  const closed = keys.find(({ kid }) => unusable.has(kid));
+  if (closed !== undefined) throw cannotOpen(closed);
+}
+
+const cannotOpen = ({ kid, kekId }: SigningKeyRow) =>
+  new Refusal('key_unusable', {
+    detail: `The key ${kid} cannot be opened here with the KEK ${kekId}: give this process the KEYS_DIR and the PKCS11_* of the service; if the key is lost for good, revoke it as compromised`,
+  });
+
+/** Throws `key_unusable`. */
 export function rotate(
   set: KeySet,
   at: Instant,
   settings: CycleSettings,
   fresh: SealedKey | null,
 ): Decision | typeof NEEDS_KEY {
+  ensureAllOpen(set);
   const candidates = successors(set, settings.alg);
   const asked = candidates.find(({ promoteAt }) => promoteAt !== null);
   if (asked !== undefined) return ask(set, asked, at, settings);
@@ -218,25 +240,17 @@ export function promote(set: KeySet, kid: string, at: Instant, settings: CycleSe
   if (key.state !== 'pending') throw conflict(`The key is ${key.state}: only a pending one can be promoted`);
   // The other one would take its place again at once.
   if (key.alg !== settings.alg) throw conflict(`The key is for ${key.alg}, and SIGNING_ALG is ${settings.alg}`);
-  if (set.unusable.has(kid)) {
-    throw new Refusal('key_unusable', { detail: `The key ${kid} cannot be opened with the KEK ${key.kekId}` });
-  }
+  if (set.unusable.has(kid)) throw cannotOpen(key);
   return ask(set, key, at, settings);
 }
 
 /**
  * Throws `key_not_found`, `key_state_conflict`. Tokens of a revoked key stop working at once, with `unknown_key`; if
  * its successor has not been seen by all verifiers yet, so do new ones for those that do not look again for an unknown
- * key. That is the price of the emergency, and better than a leaked key.
+ * key. That is the price of the emergency, and better than a leaked key. It waits for nothing: where no key is pending,
+ * none signs until one has been made.
  */
-export function revoke(
-  set: KeySet,
-  kid: string,
-  compromised: boolean,
-  at: Instant,
-  settings: CycleSettings,
-  fresh: SealedKey | null,
-): Decision | typeof NEEDS_KEY {
+export function revoke(set: KeySet, kid: string, compromised: boolean, at: Instant, settings: CycleSettings): Decision {
   const key = find(set, kid);
   if (key.state === 'retired' || key.state === 'revoked') return already(key.revokedAt ?? key.retiredAt);
   if (key.state === 'active' && !compromised) {
@@ -250,22 +264,19 @@ export function revoke(
   const done = { outcome: 'done' as const, at };
   const rest = { ...set, keys: set.keys.filter((other) => other.kid !== kid) };
   if (key.state !== 'active' || activeKeys(rest).length > 0) return { ...done, put: [revoked], events: [event] };
-  // The one that was published first, and has been seen by most.
+  // What cannot be opened here may well be opened by the nodes, and verifiers have seen it.
   const [successor] = successors(rest, settings.alg);
-  if (successor !== undefined) {
-    const { put, events } = promotion(rest, successor, at);
-    return { ...done, put: [revoked, ...put], events: [event, ...events] };
-  }
-  if (fresh === null) return NEEDS_KEY;
-  const next = first(fresh, at);
-  return { ...done, put: [revoked, next.row], events: [event, next.event] };
+  if (successor === undefined) return { ...done, put: [revoked], events: [event] };
+  const { put, events } = promotion(rest, successor, at);
+  return { ...done, put: [revoked, ...put], events: [event, ...events] };
 }
 
-/** A key that was made elsewhere is published as a pending one. Throws `key_state_conflict`. */
+/** A key that was made elsewhere is published as a pending one. Throws `key_state_conflict`, `key_unusable`. */
 export function adopt(set: KeySet, key: SealedKey, at: Instant): Decision {
   const known = set.keys.find(({ kid }) => kid === key.kid);
   if (known?.state === 'pending' || known?.state === 'active') return already(known.createdAt);
   if (known !== undefined) throw conflict(`The key is here already, and is ${known.state}: it cannot sign again`);
+  ensureAllOpen(set);
   const { kid, alg, kekId: kek } = key;
   const event: KeyEvent = { event: 'signing_key.imported', kid, alg, details: { kek } };
   return { put: [rowOf(key, at)], events: [event], outcome: 'done', at };

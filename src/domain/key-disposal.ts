@@ -56,7 +56,10 @@ export function createKeyDisposal(vault: Pick<KeyVault, 'destroy' | 'held'>): Ke
     suspects = unknown;
     for (const { kid, destroy: work } of held) if (known.get(kid)?.sealedPrivate === null) await destroy(kid, work);
     const here = new Set(held.map(({ kid }) => kid));
-    for (const { kid, sealedPrivate } of keys) if (sealedPrivate === null && !here.has(kid)) gone.add(kid);
+    for (const { kid } of keys.filter(({ kid, sealedPrivate }) => sealedPrivate === null && !here.has(kid))) {
+      gone.add(kid);
+      left.delete(kid);
+    }
   }
 
   return {

@@ -12,7 +12,7 @@ import { coalesced } from './coalesced.js';
 import { Refusal } from './errors.js';
 import { first } from './key-cycle.js';
 import type { KeyFault, KeyVault } from './key-vault.js';
-import type { SigningAlg } from './types.js';
+import type { Instant, SigningAlg } from './types.js';
 
 /** `max-age` of the JWKS, seconds (M in the design). Everything else in a key's life is derived from it. */
 export const JWKS_MAX_AGE_S = 300;
@@ -84,9 +84,12 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     const readAt = clock.monotonic();
     let rows = await store.published();
     // Only where there has never been a key: one that is lost or cannot be opened is replaced by nobody in silence.
-    if (rows.length === 0 && (await store.keySet()).keys.length === 0) {
-      await makeFirstKey();
-      rows = await store.published();
+    if (rows.length === 0) {
+      const { keys, now } = await store.keySet();
+      if (keys.length === 0) {
+        await makeFirstKey(now);
+        rows = await store.published();
+      }
     }
     const published = rows.map(({ kid, alg, publicJwk }) => ({ kid, alg, publicJwk }));
     const fresh: View = {
@@ -137,9 +140,8 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
   }
 
   /** Nobody has seen a key yet, so the first one may sign at once. Of several nodes that start together one wins. */
-  async function makeFirstKey(): Promise<void> {
+  async function makeFirstKey(at: Instant): Promise<void> {
     const key = await vault.make(alg);
-    const at = clock.now();
     const { row, event } = first(key, at);
     const { kid, details } = event;
     const audit = auditEvent(event.event, 'success', at, byService.caller, {

@@ -70,11 +70,14 @@ export interface KeyVaultParts {
 export function createKeyVault({ keks, signer, random, thumbprint }: KeyVaultParts): KeyVault {
   /** Wipes the material. */
   async function seal(alg: SigningAlg, publicJwk: JWK, material: Uint8Array): Promise<SealedKey> {
-    const kid = await thumbprint(publicJwk);
-    const kek = keks.newest();
-    const sealedPrivate = sealPrivateKey(material, kid, kek, random);
-    material.fill(0);
-    return { kid, alg, publicJwk: { ...publicJwk, kid, alg, use: 'sig' }, sealedPrivate, kekId: kek.id };
+    try {
+      const kid = await thumbprint(publicJwk);
+      const kek = keks.newest();
+      const sealedPrivate = sealPrivateKey(material, kid, kek, random);
+      return { kid, alg, publicJwk: { ...publicJwk, kid, alg, use: 'sig' }, sealedPrivate, kekId: kek.id };
+    } finally {
+      material.fill(0);
+    }
   }
 
   function unseal({ kid, kekId, sealedPrivate }: Sealed): Uint8Array | KeyProblem {
@@ -106,7 +109,7 @@ export function createKeyVault({ keks, signer, random, thumbprint }: KeyVaultPar
       const material = unseal(row);
       if (typeof material === 'string') return { problem: material };
       try {
-        return { handle: await signer.open(row.alg, material) };
+        return { handle: await signer.open(row.alg, { publicJwk: row.publicJwk, material }) };
       } catch (error) {
         return { problem: 'not_usable', error: messageOf(error) };
       } finally {
@@ -116,10 +119,12 @@ export function createKeyVault({ keks, signer, random, thumbprint }: KeyVaultPar
     reseal(row) {
       const material = unseal(row);
       if (typeof material === 'string') return material;
-      const kek = keks.newest();
-      const sealedPrivate = sealPrivateKey(material, row.kid, kek, random);
-      material.fill(0);
-      return { sealedPrivate, kekId: kek.id };
+      try {
+        const kek = keks.newest();
+        return { sealedPrivate: sealPrivateKey(material, row.kid, kek, random), kekId: kek.id };
+      } finally {
+        material.fill(0);
+      }
     },
     async destroy(key) {
       const material = unseal(key);

@@ -1,7 +1,6 @@
 /** What people and time do to the signing keys. What may happen when is decided in key-cycle.ts. */
 import type { JWK } from 'jose';
 import type { Announcements } from '../ports/announcements.js';
-import type { Clock } from '../ports/clock.js';
 import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../ports/signing-key-store.js';
 import { auditEvent, byService } from './audit.js';
 import { Refusal } from './errors.js';
@@ -41,21 +40,23 @@ export interface KeyOperation {
 export interface SigningKeys {
   /** Every key that there ever was, the oldest first. */
   list(): Promise<KeyInfo[]>;
-  /** Another key is to sign: at once, or as soon as verifiers know it. */
+  /** Another key is to sign: at once, or as soon as verifiers know it. Rejects with `key_unusable`. */
   rotate(by: By): Promise<KeyOperation>;
   /** This pending key is to sign. Rejects with `key_not_found`, `key_state_conflict`, `key_unusable`. */
   promote(kid: string, by: By): Promise<KeyOperation>;
   /**
-   * The key is no longer to be trusted. Without `compromised` no token that is still good stops working. Rejects with
-   * `key_not_found`, `key_state_conflict`.
+   * The key is no longer to be trusted. Without `compromised` no token that is still good stops working. Where no other
+   * key could take its place none signs until `tend` has made one. Rejects with `key_not_found`, `key_state_conflict`.
    */
   revoke(kid: string, options: { compromised: boolean }, by: By): Promise<KeyOperation>;
-  /** A private key that was made elsewhere, as PEM, becomes a pending key. Rejects with `key_rejected`, `key_state_conflict`. */
+  /** A private key that was made elsewhere, as PEM, becomes a pending key. Rejects with `key_rejected`, `key_state_conflict`, `key_unusable`. */
   import(pem: string, alg: SigningAlg | null, by: By): Promise<KeyOperation & { kid: string }>;
   /** Seals every private key under the newest KEK. Rejects with `key_unusable`, and then none is. */
   rewrap(by: By): Promise<KeyOperation>;
   /** Does what is due, keeps a pending key ready, and destroys what is left of others. Resolves to what it did. */
   tend(): Promise<cycle.KeyEvent[]>;
+  /** Resolves when nothing goes on any more of what a change has left to do. */
+  settled(): Promise<void>;
   /** What `tend` found outside of the store and could not, or may not, destroy. */
   leftovers(): readonly Leftover[];
 }
@@ -66,9 +67,9 @@ export interface SigningKeysParts {
   /** This node's own view, which follows at once. */
   ring: Pick<KeyRing, 'load'>;
   announcements: Announcements;
-  clock: Clock;
   /** The parts of a private key in PEM. Throws Refusal `key_rejected`. */
   readPrivateKey: (pem: string, alg: SigningAlg) => Promise<{ publicJwk: JWK; privatePkcs8: Uint8Array }>;
+  within: <T>(ms: number, work: Promise<T>) => Promise<T>;
   settings: Omit<cycle.CycleSettings, 'maxAge'>;
 }
 
@@ -77,20 +78,24 @@ interface Spare {
   key: SealedKey | null;
 }
 
+/** Milliseconds. Much less than an operator's request may take. */
+const AFTERMATH_MS = 3000;
 /** Whoever loses the swap looks again; each time somebody else has won, so that it ends soon. */
 const MAX_ATTEMPTS = 20;
 
 export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
-  const { store, vault, ring, announcements, clock, readPrivateKey } = parts;
+  const { store, vault, ring, announcements, readPrivateKey, within } = parts;
   const disposal = createKeyDisposal(vault);
   const settings: cycle.CycleSettings = { ...parts.settings, maxAge: JWKS_MAX_AGE_S };
 
+  let settling: Promise<unknown> = Promise.resolve();
+
   async function look(): Promise<cycle.KeySet> {
-    const { keys, longestTokenTtl } = await store.keySet();
+    const { keys, ...rest } = await store.keySet();
     const sealed = keys.filter(({ sealedPrivate }) => sealedPrivate !== null);
     const tried = await Promise.all(sealed.map(async (key) => ({ kid: key.kid, result: await vault.open(key) })));
     const unusable = new Set(tried.filter(({ result }) => !('handle' in result)).map(({ kid }) => kid));
-    return { keys, unusable, longestTokenTtl };
+    return { keys, unusable, ...rest };
   }
 
   /** The first key of all is made by whoever reads the keys first. */
@@ -143,7 +148,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
     withSpare(async (spare) => {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const set = await lookAtSome();
-        const now = clock.now();
+        const { now } = set;
         const decision = decide(set, now, spare.key);
         if (decision === cycle.NEEDS_KEY) {
           spare.key = await vault.make(settings.alg);
@@ -154,11 +159,11 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
         if (put.length === 0) return { before, after: before, outcome, at, announced: true };
         if (!(await commit(set, decision, now, by, spare))) continue;
         const announced = await tell();
-        await disposal.after(set.keys, put);
-        // What was asked for has been done; should this fail, it is tried again before long.
-        await tend().catch(() => {});
-        // Nor is it undone because nobody can read now what became of it.
-        const after = await list().catch(() => infoOf(changed(set, put)));
+        // What was asked for has been done. Should the rest fail, it is tried again before long; should it take long, it
+        // goes on, and nobody who is in a hurry has to wait for a device.
+        const tidied = tidyUp(set, put);
+        settling = Promise.allSettled([settling, tidied]);
+        const after = await within(AFTERMATH_MS, tidied).catch(() => infoOf(changed(set, put)));
         return { before, after, outcome, at, announced };
       }
       throw new Refusal('key_state_conflict', {
@@ -166,13 +171,19 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
       });
     });
 
+  async function tidyUp(set: cycle.KeySet, put: cycle.Change['put']): Promise<KeyInfo[]> {
+    await disposal.after(set.keys, put);
+    await tend().catch(() => {});
+    return list();
+  }
+
   const tend = (): Promise<cycle.KeyEvent[]> =>
     withSpare(async (spare) => {
       const did: cycle.KeyEvent[] = [];
       const committed: { set: cycle.KeySet; put: cycle.Change['put'] }[] = [];
       let set = await lookAtSome();
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++, set = await lookAtSome()) {
-        const now = clock.now();
+        const { now } = set;
         let change = cycle.due(set, now, settings);
         if (change.put.length === 0) {
           if (!cycle.lacksPending(set, settings)) break;
@@ -180,7 +191,7 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
             spare.key = await vault.make(settings.alg);
             continue;
           }
-          change = cycle.publish(spare.key, now);
+          change = cycle.publish(set, spare.key, now);
         }
         if (await commit(set, change, now, byService, spare)) {
           did.push(...change.events);
@@ -228,11 +239,11 @@ export function createSigningKeys(parts: SigningKeysParts): SigningKeys {
   return {
     list,
     tend,
+    settled: async () => void (await settling),
     leftovers: disposal.leftovers,
     rotate: (by) => carryOut((set, at, fresh) => cycle.rotate(set, at, settings, fresh), by),
     promote: (kid, by) => carryOut((set, at) => cycle.promote(set, kid, at, settings), by),
-    revoke: (kid, { compromised }, by) =>
-      carryOut((set, at, fresh) => cycle.revoke(set, kid, compromised, at, settings, fresh), by),
+    revoke: (kid, { compromised }, by) => carryOut((set, at) => cycle.revoke(set, kid, compromised, at, settings), by),
     async import(pem, asked, by) {
       const alg = asked ?? settings.alg;
       const key = await vault.adopt(alg, await readPrivateKey(pem, alg));

@@ -1,9 +1,9 @@
 /** The signing keys in the life of a node: follows what others did, does what is due, and says once what is wrong. */
 import type { Logger } from 'pino';
+import { coalesced } from '../domain/coalesced.js';
 import type { Leftover } from '../domain/key-disposal.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { KeyProblem } from '../domain/key-vault.js';
-import type { Readiness } from '../domain/readiness.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 
 const meanings: Record<KeyProblem, string> = {
@@ -23,12 +23,12 @@ const remains: Record<Leftover['leftover'], string> = {
 export interface KeyRotation {
   /** Reads the keys again. */
   follow(): Promise<void>;
-  /** Does what is due, then reads the keys again. */
+  /** Does what is due, once at a time. It may wait for a device, and keeps nobody from following meanwhile. */
   tend(): Promise<void>;
 }
 
 export function keyRotation(
-  { keys, signingKeys, readiness }: { keys: KeyRing; signingKeys: SigningKeys; readiness: Readiness },
+  { keys, signingKeys }: { keys: KeyRing; signingKeys: SigningKeys },
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
 ): KeyRotation {
   let told = new Set<string>();
@@ -55,16 +55,12 @@ export function keyRotation(
 
   return {
     follow,
-    async tend() {
+    tend: coalesced(async () => {
       try {
-        // The waits are told by this node's clock, and the database is the only other one that it knows.
-        if ((await readiness.missing()).includes('clock'))
-          log.warn({}, 'the clock is wrong; leaving the signing keys to others');
-        else for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
+        for (const { event, ...about } of await signingKeys.tend()) log.info(about, event);
       } finally {
         tellLeftovers();
-        await follow();
       }
-    },
+    }),
   };
 }

@@ -27,8 +27,11 @@ export interface SigningKeyRow {
 export interface SigningKeyStore {
   /** Keys that are published: pending, active and retiring, the oldest first. */
   published(): Promise<SigningKeyRow[]>;
-  /** Every key that there ever was, the oldest first, and the longest life, in seconds, that a client's tokens have now. */
-  keySet(): Promise<{ keys: SigningKeyRow[]; longestTokenTtl: number }>;
+  /**
+   * Every key that there ever was, the oldest first, the longest life, in seconds, that a client's tokens have now, and
+   * the instant at which to decide what becomes of them: the store's, which is the same for all nodes.
+   */
+  keySet(): Promise<{ keys: SigningKeyRow[]; longestTokenTtl: number; now: Instant }>;
   /** Stores the key if there has never been one, under a lock that all nodes share; false when there was one. */
   createFirst(key: SigningKeyRow, audit: AuditEvent): Promise<boolean>;
   /**

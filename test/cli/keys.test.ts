@@ -3,16 +3,23 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
 import type { AdminKey } from '../../src/http/admin/key-routes.js';
 import { buildLocalApp } from '../../src/http/local-app.js';
 import { createLogger } from '../../src/logger.js';
+import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { commandsOn } from '../support/command-line.js';
 import { temporaryFolder } from '../support/process.js';
 import { noteSecret } from '../support/run-log.js';
-import { rowsOf, startService } from '../support/service.js';
+import { execute, rowsOf, startService } from '../support/service.js';
 
 const SEEN_S = 600;
-const service = await startService(t, { env: { SIGNING_ALG: 'EdDSA' } });
+let makesKeys = true;
+const signer: TokenSigner = {
+  ...nodeTokenSigner,
+  generate: (alg) => (makesKeys ? nodeTokenSigner.generate(alg) : Promise.reject(new Error('the device is away'))),
+};
+const service = await startService(t, { signer, env: { SIGNING_ALG: 'EdDSA' } });
 const app = await buildLocalApp(service.services, createLogger('silent'));
 t.teardown(() => app.close());
 const { keyturn, json } = commandsOn(app);
@@ -102,4 +109,15 @@ t.test('a private key is taken from a file, and shown to nobody', async (t) => {
 
 t.test('what is sealed under the newest key-encryption key already is left alone', async (t) => {
   t.match(await json(['keys', 'rewrap']), { outcome: 'already' });
+});
+
+t.test('a leaked key is revoked though none can take its place, and the command says what that means', async (t) => {
+  makesKeys = false;
+  await execute(service.database, `DELETE FROM signing_keys WHERE state = 'pending'`);
+  const { code, stdout, stderr } = await keyturn(['keys', 'revoke', await kidIn('active'), '--compromised', '--yes']);
+  t.match({ code, stdout, stderr }, { code: 0, stdout: /^done, /, stderr: /No key signs now: .* 503 .*\n$/ });
+  t.same(await listed('active'), []);
+  makesKeys = true;
+  await service.services.signingKeys.tend();
+  t.equal((await listed('active')).length, 1);
 });

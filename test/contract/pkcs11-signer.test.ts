@@ -81,12 +81,12 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
   });
 
   await t.test('is found again by another process of the service', async (t) => {
-    const handle = await signerWith().open('ES256', key.material);
+    const handle = await signerWith().open('ES256', key);
     t.ok(await verifies(await handle.sign(input)));
   });
 
   await t.test('that has lost its sessions is asked in new ones', async (t) => {
-    const handle = await signer.open('ES256', key.material);
+    const handle = await signer.open('ES256', key);
     for (let n = 0; n < 3; n++) {
       library.C_CloseAllSessions(slot());
       const signatures = await Promise.all(Array.from({ length: 8 }, () => handle.sign(input)));
@@ -97,11 +97,11 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
 
   await t.test('with a key that was destroyed opens it no more, and a handle of before says so', async (t) => {
     const gone = await signer.generate('ES256');
-    const handle = await signer.open('ES256', gone.material);
+    const handle = await signer.open('ES256', gone);
     await handle.sign(input);
     await signer.destroy(gone.material);
     t.equal(objectsOf(parseReference(gone.material).id).objects.length, 0);
-    await t.rejects(signer.open('ES256', gone.material), { message: /has no private key with the id [0-9a-f]{32}/ });
+    await t.rejects(signer.open('ES256', gone), { message: /has no private key with the id [0-9a-f]{32}/ });
     t.equal(handle.problem(), null, 'as long as nobody has tried');
     await t.rejects(handle.sign(input), { message: /has no private key/ });
     t.match(handle.problem(), /has no private key/);
@@ -109,7 +109,7 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
 
   await t.test('whose key was destroyed is told of by a check that nobody waits for', async (t) => {
     const gone = await signer.generate('ES256');
-    const handle = await signer.open('ES256', gone.material);
+    const handle = await signer.open('ES256', gone);
     await signer.destroy(gone.material);
     handle.check();
     t.equal(handle.problem(), null);
@@ -134,7 +134,27 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
       [Buffer.from(key.material)],
     );
     t.notOk(held.some(({ material }) => Buffer.compare(parseReference(material).id, foreign) === 0));
-    ours.destroy(foreign);
+    const unfinished = systemRandom.bytes(16);
+    ours.generate('ES256', unfinished);
+    const name = `CKA_ID ${Buffer.from(unfinished).toString('hex')}`;
+    t.ok(
+      (await signer.held()).some(({ kid }) => kid === name),
+      'one that was left while it was made is told of, too',
+    );
+    for (const id of [foreign, unfinished]) ours.destroy(id);
+  });
+
+  await t.test('leaves no key behind that does not sign, or that could not be named', async (t) => {
+    const before = (await signer.held()).length;
+    const threads = createThreads(settings);
+    t.teardown(threads.close);
+    const call: typeof threads.call = (job, ms) =>
+      job.do === 'rename' ? Promise.reject(new Error('CKR_ATTRIBUTE_READ_ONLY')) : threads.call(job, ms);
+    const unnamed = createPkcs11Signer({ ...settings, ...parts }, { ...threads, call });
+    await t.rejects(unnamed.generate('ES256'), { message: 'CKR_ATTRIBUTE_READ_ONLY' });
+    const wrong = createPkcs11Signer({ ...settings, ...parts, verifySignature: async () => false }, threads);
+    await t.rejects(wrong.generate('ES256'), { message: /do not verify/ });
+    t.equal((await signer.held()).length, before);
   });
 
   await t.test('takes no key that was made elsewhere', async (t) => {
@@ -143,7 +163,7 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
 
   await t.test('that has another token of the same maker does not look for the key there', async (t) => {
     const elsewhere = formatReference({ token: 'elsewhere', id: parseReference(key.material).id });
-    await t.rejects(signer.open('ES256', elsewhere), { message: /in the token elsewhere/ });
+    await t.rejects(signer.open('ES256', { ...key, material: elsewhere }), { message: /in the token elsewhere/ });
   });
 
   await t.test('that does not answer in time is not waited for, and is asked again when it has', async (t) => {
@@ -167,7 +187,7 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
 
   await t.test('gets a wrong PIN once, however many signatures are wanted', async (t) => {
     const newPin = 'hunter2-new';
-    const handle = await signer.open('ES256', key.material);
+    const handle = await signer.open('ES256', key);
     const setPin = (from: string, to: string) => {
       const session = library.C_OpenSession(slot(), CKF_RW_SERIAL);
       library.C_Login(session, CKU_USER, from);
@@ -182,22 +202,24 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
     t.match(handle.problem(), /^PKCS11_PIN: /);
     setPin(newPin, settings.pin);
     await t.rejects(handle.sign(input), { message: /it is not tried again/ }, 'not even when it would be right');
-    const fresh = await signerWith().open('ES256', key.material);
+    const fresh = await signerWith().open('ES256', key);
     t.ok(await verifies(await fresh.sign(input)));
   });
 
   await t.test('that failed is used again as soon as it signs, whatever the algorithm', async (t) => {
-    const ours = openDevice(settings);
-    ours.connect();
-    const fresh = signerWith();
+    const threads = createThreads(settings);
+    t.teardown(threads.close);
+    let away = false;
+    const call: typeof threads.call = (job, ms) =>
+      away ? Promise.reject(new Error('CKR_DEVICE_REMOVED')) : threads.call(job, ms);
+    const fresh = createPkcs11Signer({ ...settings, ...parts }, { ...threads, call });
     for (const alg of ['RS256', 'ES256', 'EdDSA'] as const) {
-      const id = systemRandom.bytes(16);
-      ours.generate(alg, id);
-      const handle = await fresh.open(alg, formatReference({ token: settings.token, id }));
-      ours.destroy(id);
+      const pair = await fresh.generate(alg);
+      const handle = await fresh.open(alg, pair);
+      away = true;
       await t.rejects(handle.sign(input));
       for (let n = 0; n < 5; n++) t.ok(handle.problem());
-      ours.generate(alg, id);
+      away = false;
       await t.resolves(
         eventually(
           () => handle.problem() === null,
@@ -205,7 +227,26 @@ t.test('the device', { skip: withoutSoftHsm }, async (t) => {
         ),
       );
       t.ok((await handle.sign(input)).length >= 64);
-      ours.destroy(id);
+      await fresh.destroy(pair.material);
     }
+  });
+
+  await t.test('that has another key in the place of one is found out by a check', async (t) => {
+    const ours = openDevice(settings);
+    ours.connect();
+    const fresh = signerWith();
+    const pair = await fresh.generate('ES256');
+    const { id } = parseReference(pair.material);
+    ours.destroy(id);
+    ours.generate('ES256', id);
+    const handle = await fresh.open('ES256', pair);
+    handle.check();
+    await t.resolves(
+      eventually(
+        () => handle.problem()?.startsWith('the device signs with another key') === true,
+        () => 'it is not found out',
+      ),
+    );
+    ours.destroy(id);
   });
 });

@@ -35,9 +35,10 @@ function tokenSignerContract(t: Test, signer: DistinctSigner, verify: VerifySign
 
   for (const alg of signingAlgs) {
     t.test(`a signature by ${alg} is one that others accept`, async (t) => {
-      const { publicJwk, material } = await keyOf(alg);
+      const pair = await keyOf(alg);
+      const { publicJwk } = pair;
       t.strictSame(Object.keys(publicJwk).sort(), members[alg], 'the public part holds nothing private');
-      const handle = await signer.open(alg, material);
+      const handle = await signer.open(alg, pair);
       const signingInput = Buffer.from(inputFor(alg));
       const signature = await handle.sign(signingInput);
       t.equal(signature.length, lengths[alg]);
@@ -68,21 +69,22 @@ function tokenSignerContract(t: Test, signer: DistinctSigner, verify: VerifySign
 
   t.test('RS256 and EdDSA sign the same input in the same way each time', async (t) => {
     for (const alg of ['RS256', 'EdDSA'] as const) {
-      const { material } = await keyOf(alg);
-      const [one, two] = [await signer.open(alg, material), await signer.open(alg, material)];
+      const pair = await keyOf(alg);
+      const [one, two] = [await signer.open(alg, pair), await signer.open(alg, pair)];
       const input = Buffer.from(inputFor(alg));
       t.strictSame(await one.sign(input), await two.sign(input), alg);
     }
   });
 
   t.test('an RSA signature of the other padding does not verify', async (t) => {
-    const { publicJwk, material } = await keyOf('RS256');
+    const pair = await keyOf('RS256');
+    const { publicJwk } = pair;
     const input = Buffer.from(inputFor('RS256'));
     for (const [made, read] of [
       ['RS256', 'PS256'],
       ['PS256', 'RS256'],
     ] as const) {
-      const signature = await (await signer.open(made, material)).sign(input);
+      const signature = await (await signer.open(made, pair)).sign(input);
       t.ok(await verify(made, publicJwk, input, signature));
       t.notOk(await verify(read, publicJwk, input, signature), `${made} read as ${read}`);
     }
@@ -95,9 +97,9 @@ function tokenSignerContract(t: Test, signer: DistinctSigner, verify: VerifySign
   });
 
   t.test('what is no private key cannot be opened', async (t) => {
-    const { material } = await signer.generate('ES256');
+    const { publicJwk, material } = await signer.generate('ES256');
     for (const wrong of [new Uint8Array(), new Uint8Array(100), material.subarray(0, -1)]) {
-      await t.rejects(signer.open('ES256', wrong));
+      await t.rejects(signer.open('ES256', { publicJwk, material: wrong }));
     }
     t.ok(signer.owns(material));
     t.notOk(signer.owns(new Uint8Array(100)));
@@ -111,8 +113,9 @@ function tokenSignerContract(t: Test, signer: DistinctSigner, verify: VerifySign
   });
 
   t.test('many signatures at once are each right', async (t) => {
-    const { publicJwk, material } = await keyOf('ES256');
-    const handle = await signer.open('ES256', material);
+    const pair = await keyOf('ES256');
+    const { publicJwk } = pair;
+    const handle = await signer.open('ES256', pair);
     const inputs = Array.from({ length: 50 }, (_, i) => Buffer.from(`${inputFor('ES256')}${i}`));
     const signatures = await Promise.all(inputs.map((input) => handle.sign(input)));
     for (const [i, signature] of signatures.entries()) {
@@ -148,9 +151,9 @@ t.test('in both, while one takes the place of the other', { skip: withoutSoftHsm
   t.notOk(nodeTokenSigner.owns(after.material));
   t.notOk(device.owns(before.material));
   const input = Buffer.from(inputFor('ES256'));
-  for (const { publicJwk, material } of [before, after]) {
-    const signature = await (await both.open('ES256', material)).sign(input);
-    t.ok(await verifySignature('ES256', publicJwk, input, signature), 'and every key signs');
+  for (const pair of [before, after]) {
+    const signature = await (await both.open('ES256', pair)).sign(input);
+    t.ok(await verifySignature('ES256', pair.publicJwk, input, signature), 'and every key signs');
   }
 
   const { module, token, pin } = softHsm().settings;
@@ -159,11 +162,11 @@ t.test('in both, while one takes the place of the other', { skip: withoutSoftHsm
     const signer = await openSigner(readConfig({ ...env, SIGNER }));
     t.teardown(() => signer.close?.());
     t.equal(device.owns((await signer.generate('ES256')).material), SIGNER === 'pkcs11', `SIGNER=${SIGNER}`);
-    for (const { material } of [after, before]) t.equal((await signer.open('ES256', material)).problem(), null);
+    for (const pair of [after, before]) t.equal((await signer.open('ES256', pair)).problem(), null);
   }
   const without = await openSigner(readConfig({}));
-  await t.rejects(without.open('ES256', after.material), { message: /not configured/ });
+  await t.rejects(without.open('ES256', after), { message: /not configured/ });
 
   await both.destroy(after.material);
-  await t.rejects(device.open('ES256', after.material), { message: /no private key/ });
+  await t.rejects(device.open('ES256', after), { message: /no private key/ });
 });

@@ -17,7 +17,7 @@ import { findBinary, startRedis } from '../support/servers.js';
 
 const ofTokens = ['everything.md', 'leaked-by-a-service.md', 'stolen-laptop.md'];
 const ofServers = ['redis-is-gone.md', 'restored-from-a-backup.md'];
-const ofKeys = ['emergency.md', 'hsm.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
+const ofKeys = ['emergency.md', 'hsm.md', 'lost-hsm-keys.md', 'lost-kek.md', 'new-kek.md', 'rotate.md'];
 
 t.test('every runbook is tried, here or in runbooks.test.ts', async (t) => {
   t.same(runbooks().sort(), [...ofTokens, ...ofServers, ...ofKeys].sort());

@@ -3,9 +3,12 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeProtectedHeader } from 'jose';
 import t, { type Test } from 'tap';
+import { verifySignature } from '../../src/adapters/node-crypto/token-signer.js';
+import { createPkcs11Signer } from '../../src/adapters/pkcs11/token-signer.js';
 import { connectPostgres } from '../../src/adapters/postgres/database.js';
+import { systemRandom } from '../../src/adapters/system/random.js';
 import { postgresUrl } from '../support/databases.js';
-import { eventually, launchReady, temporaryFolder } from '../support/process.js';
+import { eventually, launch, launchReady, temporaryFolder } from '../support/process.js';
 import { followRunbook, withoutBash } from '../support/runbooks.js';
 import { execute, rowsOf } from '../support/service.js';
 import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
@@ -112,6 +115,27 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
       (await inState('retiring')).find(({ kid }) => kid === old?.kid),
       { sealed_private: null },
     );
+    await service.stop();
+  });
+
+  await t.test('lost-hsm-keys.md', { skip: withoutSoftHsm }, async (t) => {
+    const { settings, variables } = softHsm();
+    const lost = (await inState('active', 'pending')).map(({ kid }) => kid);
+    const token = createPkcs11Signer({ ...settings, random: systemRandom, verifySignature });
+    t.teardown(token.close);
+    for (const { material } of await token.held()) await token.destroy(material);
+    service = await launch(t, { ...env, ...variables });
+    await eventually(
+      async () => (await service.get('/readyz')).status === 503,
+      () => service.output.stderr,
+    );
+    await follow('lost-hsm-keys.md', { ...variables, URL: service.url });
+    await service.ready();
+    const now = await inState('active', 'pending');
+    t.same(now.map(({ state }) => state).sort(), ['active', 'pending']);
+    t.notOk(now.some(({ kid }) => lost.includes(kid)));
+    t.same((await token.held()).map(({ kid }) => kid).sort(), now.map(({ kid }) => kid).sort());
+    await signs(t, now.find(({ state }) => state === 'active')?.kid);
     await service.stop();
   });
 });

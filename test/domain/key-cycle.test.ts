@@ -12,6 +12,7 @@ import {
   nextOf,
   plan,
   promote,
+  publish,
   revoke,
   rotate,
 } from '../../src/domain/key-cycle.js';
@@ -53,6 +54,7 @@ const setOf = (keys: SigningKeyRow[], more: Partial<KeySet> = {}): KeySet => ({
   keys,
   unusable: new Set(),
   longestTokenTtl: 900,
+  now: NOW,
   ...more,
 });
 
@@ -233,12 +235,13 @@ t.test('rotate', async (t) => {
     events: [{ event: 'signing_key.rotation_scheduled' }],
   });
   t.equal(rotate(setOf([key('active 9')]), NOW, settings, null), NEEDS_KEY);
-  const lost = setOf([key('active 9'), key('pending 9999')], { unusable: new Set(['pending', 'active']) });
-  t.equal(
-    moves(lost, decided(rotate(lost, NOW, settings, fresh))),
-    'fresh:none→pending',
-    'passes over what cannot sign',
-  );
+  for (const kid of ['active', 'pending']) {
+    const closed = setOf([key('active 9'), key('pending 9999')], { unusable: new Set([kid]) });
+    t.throws(() => rotate(closed, NOW, settings, fresh), {
+      code: 'key_unusable',
+      detail: new RegExp(`${kid} .* kek:`),
+    });
+  }
 });
 
 t.test('promote', async (t) => {
@@ -282,27 +285,45 @@ t.test('revoke', async (t) => {
     ['retired', true, 'already', '', -100],
     ['revoked', true, 'already', '', -100],
   ] as const) {
-    const decision = decided(revoke(set, kid, compromised, NOW, settings, null));
+    const decision = revoke(set, kid, compromised, NOW, settings);
     t.match(decision, { outcome, at: later(NOW, inSeconds) }, kid);
     t.equal(moves(set, decision), expected, kid);
     for (const row of decision.put.filter(({ state }) => state === 'revoked'))
       t.match(row, { sealedPrivate: null, kekId: null, revokedAt: NOW }, kid);
   }
-  t.throws(() => revoke(set, 'active', false, NOW, settings, null), { code: 'key_state_conflict' });
-  t.throws(() => revoke(set, 'none', true, NOW, settings, null), { code: 'key_not_found' });
+  t.throws(() => revoke(set, 'active', false, NOW, settings), { code: 'key_state_conflict' });
+  t.throws(() => revoke(set, 'none', true, NOW, settings), { code: 'key_not_found' });
 
   const alone = setOf([key('active 9')]);
-  t.equal(revoke(alone, 'active', true, NOW, settings, null), NEEDS_KEY);
   t.equal(
-    moves(alone, decided(revoke(alone, 'active', true, NOW, settings, fresh))),
-    'active:active→revoked fresh:none→active',
+    moves(alone, revoke(alone, 'active', true, NOW, settings)),
+    'active:active→revoked',
+    'waits for no successor',
   );
-  const lost = setOf(keys, { unusable: new Set(['active', 'pending']) });
-  t.equal(
-    moves(lost, decided(revoke(lost, 'active', true, NOW, settings, fresh))),
-    'active:active→revoked fresh:none→active',
-    'a successor must be able to sign',
-  );
+
+  const several = [key('active 9'), key('pending 9999 closed'), key('pending 100 young'), key('pending 200 old')];
+  for (const [unusable, successor] of [
+    [[], 'closed'],
+    [['closed'], 'old'],
+    [['closed', 'young', 'old'], 'closed'],
+  ] as const) {
+    const set = setOf(several, { unusable: new Set(unusable) });
+    t.equal(
+      moves(set, revoke(set, 'active', true, NOW, settings)),
+      `active:active→revoked ${successor}:pending→active`,
+      `without ${unusable.join(', ') || 'any fault'}`,
+    );
+  }
+});
+
+t.test('a key that is made where nothing signs does so at once', async (t) => {
+  for (const [keys, expected] of [
+    [['active 9'], 'fresh:none→pending'],
+    [['revoked 9', 'retiring 9'], 'fresh:none→active'],
+  ] as const) {
+    const set = setOf(keys.map((text) => key(text)));
+    t.equal(moves(set, publish(set, fresh, NOW)), expected);
+  }
 });
 
 t.test('adopt', async (t) => {
@@ -315,6 +336,8 @@ t.test('adopt', async (t) => {
   for (const kid of ['active', 'pending']) t.match(adopt(set, { ...fresh, kid }, NOW), { outcome: 'already', put: [] });
   for (const kid of ['retiring', 'retired', 'revoked'])
     t.throws(() => adopt(set, { ...fresh, kid }, NOW), { code: 'key_state_conflict' }, kid);
+  const closed = setOf([key('active')], { unusable: new Set(['active']) });
+  t.throws(() => adopt(closed, fresh, NOW), { code: 'key_unusable' });
 });
 
 t.test('what comes next is told of every key', async (t) => {

@@ -17,17 +17,18 @@ const by: By = {
 
 /** A node with a device that has been running for an hour, and what another one like it is made of. */
 async function settled() {
-  const memory = memoryKeyStore();
+  const clock = fakeClock();
+  const memory = memoryKeyStore(clock);
   const device = fakeDevice();
   const options: KeyNodeOptions = {
     store: memory.store,
-    clock: fakeClock(),
+    clock,
     keks: severalKeks('a'),
     signer: severalSigners(device.signer, nodeTokenSigner),
   };
   const node = keyNode(options);
   await node.signingKeys.tend();
-  (options.clock as ReturnType<typeof fakeClock>).advance(3600);
+  clock.advance(3600);
   await node.ring.load();
   const kidIn = (state: string) => memory.rows.find((row) => row.state === state)?.kid ?? '';
   const held = () => [...device.keys.keys()].sort();
@@ -66,6 +67,19 @@ t.test('what cannot be destroyed is told of by kid, and destroyed when the devic
   await signingKeys.tend();
   t.same(signingKeys.leftovers(), []);
   t.same(held(), live());
+});
+
+t.test('what one node cannot destroy and another one does is no longer told of', async (t) => {
+  const { options, device, kidIn } = await settled();
+  const destroy = async () => Promise.reject(new Error('CKR_DEVICE_ERROR'));
+  const weak = keyNode({ ...options, signer: severalSigners({ ...device.signer, destroy }, nodeTokenSigner) });
+  const kid = kidIn('active');
+  await weak.signingKeys.revoke(kid, { compromised: true }, by);
+  t.match(weak.signingKeys.leftovers(), [{ kid, leftover: 'not_destroyed' }]);
+  await keyNode(options).signingKeys.tend();
+  t.notOk(device.keys.has(kid));
+  await weak.signingKeys.tend();
+  t.same(weak.signingKeys.leftovers(), []);
 });
 
 t.test('what a process that died, or a command without the device, left behind is found by the next', async (t) => {
@@ -171,10 +185,68 @@ t.test('no key is made while the device is away, and nobody is given one of the 
   const rows = [...memory.rows];
   await signingKeys.tend();
   await keyNode(options).signingKeys.tend();
-  await t.rejects(signingKeys.rotate(by), { code: 'signing_key_unavailable', detail: /CKR_DEVICE_REMOVED/ });
+  await t.rejects(signingKeys.rotate(by), {
+    code: 'key_unusable',
+    detail: /give this process the KEYS_DIR and the PKCS11/,
+  });
   t.same(memory.rows, rows);
   await t.rejects(ring.signingKey().handle.sign(Buffer.from('x')));
   t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
   device.state.plugged = true;
   t.equal((await signingKeys.list())[0]?.kid, kidIn('active'));
+});
+
+t.test('a command without the device lets the key that verifiers know sign, and makes none', async (t) => {
+  const { ring, options, kidIn } = await settled();
+  const [leaked, pending] = [kidIn('active'), kidIn('pending')];
+  const withoutDevice = keyNode({ ...options, signer: severalSigners(nodeTokenSigner) }).signingKeys;
+  const { after } = await withoutDevice.revoke(leaked, { compromised: true }, by);
+  t.match(after, [
+    { kid: leaked, state: 'revoked' },
+    { kid: pending, state: 'active' },
+  ]);
+  t.equal(after.length, 2);
+  await ring.load();
+  t.equal(ring.signingKey().kid, pending);
+});
+
+t.test('an emergency is answered while the device takes its time, and what is left to do goes on', async (t) => {
+  const { ring, signingKeys, device, memory, kidIn } = await settled();
+  const [leaked, pending] = [kidIn('active'), kidIn('pending')];
+  const { generate } = device.signer;
+  let finish = () => {};
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  device.signer.generate = async (alg) => {
+    await slow;
+    return generate(alg);
+  };
+  const { outcome, after } = await signingKeys.revoke(leaked, { compromised: true }, by);
+  t.equal(outcome, 'done');
+  t.match(after, [
+    { kid: leaked, state: 'revoked' },
+    { kid: pending, state: 'active' },
+  ]);
+  t.equal(ring.signingKey().kid, pending);
+  finish();
+  await signingKeys.settled();
+  t.ok(memory.rows.some(({ state }) => state === 'pending'));
+});
+
+t.test('a leaked key is revoked though no other one can be made, and one signs when one can', async (t) => {
+  const { ring, signingKeys, device, memory, kidIn } = await settled();
+  await signingKeys.revoke(kidIn('pending'), { compromised: false }, by);
+  memory.rows.splice(
+    memory.rows.findIndex(({ state }) => state === 'pending'),
+    1,
+  );
+  device.state.plugged = false;
+  const { outcome, after } = await signingKeys.revoke(kidIn('active'), { compromised: true }, by);
+  t.equal(outcome, 'done');
+  t.notOk(after.some(({ state }) => state === 'active' || state === 'pending'));
+  t.throws(() => ring.signingKey(), { code: 'signing_key_unavailable' });
+  device.state.plugged = true;
+  await signingKeys.tend();
+  t.equal(ring.signingKey().kid, kidIn('active'), 'at once: no verifier has another one');
 });

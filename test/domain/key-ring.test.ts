@@ -6,7 +6,7 @@ import { systemRandom } from '../../src/adapters/system/random.js';
 import { createKeyRing, MAX_VIEW_AGE_S } from '../../src/domain/key-ring.js';
 import { createKeyVault } from '../../src/domain/key-vault.js';
 import { openPrivateKey, sealPrivateKey } from '../../src/domain/sealing.js';
-import type { SigningAlg } from '../../src/domain/types.js';
+import { instant, type SigningAlg } from '../../src/domain/types.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { fakeClock } from '../support/clock.js';
 import { fakeDevice } from '../support/device.js';
@@ -201,7 +201,7 @@ t.test('the first key of a node that was not the first is destroyed', async (t) 
   let reads = 0;
   // Both nodes have looked before one of them stores its key.
   memory.store.published = async () => (++reads <= 2 ? [] : published());
-  memory.store.keySet = async () => (reads <= 2 ? { keys: [], longestTokenTtl: 0 } : keySet());
+  memory.store.keySet = async () => (reads <= 2 ? { keys: [], longestTokenTtl: 0, now: instant(0) } : keySet());
   const keks = testKeks();
   const rings = [makeRing('ES256', memory, keks, signer).ring, makeRing('ES256', memory, keks, signer).ring];
   await Promise.all(rings.map((ring) => ring.load()));

@@ -23,8 +23,8 @@ const statesOf = (keys: KeyOperation['after']) => keys.map(({ state }) => state)
 
 /** A node that has been running for an hour: one key signs, one is pending. */
 async function settled(options: Partial<KeyNodeOptions> = {}) {
-  const memory = memoryKeyStore();
   const clock = fakeClock();
+  const memory = memoryKeyStore(clock);
   const keks = severalKeks('a');
   const node = keyNode({ store: memory.store, clock, keks, ...options });
   await node.ring.load();
@@ -87,6 +87,23 @@ t.test('a rotation signs with the pending key at once, makes another one, and sa
     [{ ...by.caller, actor: 'user:ops', details: { kid: pending?.kid, replaces: [active?.kid] } }],
   );
   t.equal(memory.rows[0]?.sealedPrivate, null, 'the private part is destroyed');
+});
+
+t.test('a node whose clock is wrong goes by the store’s, like all others', async (t) => {
+  const clock = fakeClock();
+  const memory = memoryKeyStore(clock);
+  const keks = severalKeks('a');
+  const ahead = keyNode({ store: memory.store, clock: fakeClock(clock.now() + 99 * DAY_S * 1000), keks });
+  await ahead.signingKeys.tend();
+  t.match(memory.rows, [{ publishedAt: clock.now() }, { publishedAt: clock.now() }]);
+  t.same(await ahead.signingKeys.tend(), []);
+  t.match(await ahead.signingKeys.rotate(by), { outcome: 'scheduled', at: later(clock.now(), SEEN_S) });
+  clock.advance(SEEN_S - 1);
+  t.same(await ahead.signingKeys.tend(), []);
+  clock.advance(1);
+  const { kid } = memory.rows[1] ?? {};
+  t.match(await ahead.signingKeys.tend(), [{ event: 'signing_key.promoted', kid }, {}]);
+  t.match(await ahead.signingKeys.tend(), [], 'and what has just retired is published as long as by any other clock');
 });
 
 t.test('a rotation that has to wait happens by itself', async (t) => {
@@ -256,7 +273,10 @@ t.test('a KEK that was removed before the rewrap is named, and nothing is change
 async function concurrently(t: Test, database: Database): Promise<void> {
   const clock = fakeClock();
   const keks = severalKeks('a');
-  const nodes = Array.from({ length: 10 }, () => keyNode({ store: createSigningKeyStore(database), clock, keks }));
+  const health = { now: async () => clock.now() };
+  const nodes = Array.from({ length: 10 }, () =>
+    keyNode({ store: createSigningKeyStore(database, health), clock, keks }),
+  );
   const [node] = nodes;
   if (node === undefined) throw new Error('no node');
   const count = async (event: string) =>

@@ -38,14 +38,14 @@ export function fakeDevice(): FakeDevice {
     },
     adopt: async () => Promise.reject(new Error('not here')),
     owns: (material) => Buffer.from(material).toString().startsWith(SCHEME),
-    async open(alg, material) {
+    async open(alg, { publicJwk, material }) {
       const kid = kidOf(material);
       keyOf(kid);
       let failed: string | null = null;
       const handle = {
         async sign(input: Uint8Array) {
           try {
-            const { sign } = await nodeTokenSigner.open(alg, keyOf(kid));
+            const { sign } = await nodeTokenSigner.open(alg, { publicJwk, material: keyOf(kid) });
             failed = null;
             return await sign(input);
           } catch (error) {

@@ -96,6 +96,8 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const metrics = createMetrics();
   const services = compose(config, {
     database,
+    // One clock for all, which the test can move.
+    health: { now: async () => (options.clock ?? clock).now() },
     announcements: createInProcessAnnouncements(),
     projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
     keks: options.keks ?? testKeks(),

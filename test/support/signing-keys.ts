@@ -2,6 +2,7 @@
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint } from '../../src/adapters/node-crypto/token-signer.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
+import { within } from '../../src/adapters/system/within.js';
 import { createKeyRing, type KeyRing } from '../../src/domain/key-ring.js';
 import { createKeyVault } from '../../src/domain/key-vault.js';
 import { createSigningKeys, type SigningKeys } from '../../src/domain/signing-keys.js';
@@ -11,6 +12,7 @@ import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { SigningKeyRow, SigningKeyStore } from '../../src/ports/signing-key-store.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
+import { fakeClock } from './clock.js';
 import { testKeks } from './service.js';
 
 export interface MemoryKeyStore {
@@ -20,7 +22,8 @@ export interface MemoryKeyStore {
   store: SigningKeyStore;
 }
 
-export function memoryKeyStore(): MemoryKeyStore {
+/** Decides by the clock that it is given, as the real one does by its database's. */
+export function memoryKeyStore(clock: Pick<Clock, 'now'> = fakeClock()): MemoryKeyStore {
   const rows: SigningKeyRow[] = [];
   const events: AuditEvent[] = [];
   const state = { reads: 0, fails: false, longestTokenTtl: 900 };
@@ -30,7 +33,7 @@ export function memoryKeyStore(): MemoryKeyStore {
       if (state.fails) throw new Error('unreachable');
       return rows.filter((row) => ['pending', 'active', 'retiring'].includes(row.state));
     },
-    keySet: async () => ({ keys: [...rows], longestTokenTtl: state.longestTokenTtl }),
+    keySet: async () => ({ keys: [...rows], longestTokenTtl: state.longestTokenTtl, now: clock.now() }),
     async createFirst(row, audit) {
       if (rows.length > 0) return false;
       rows.push(row);
@@ -75,7 +78,7 @@ export function keyNode(options: KeyNodeOptions): KeyNode {
   const settings = { alg, rotationDays };
   return {
     ring,
-    signingKeys: createSigningKeys({ store, vault, ring, announcements, clock, readPrivateKey, settings }),
+    signingKeys: createSigningKeys({ store, vault, ring, announcements, readPrivateKey, within, settings }),
   };
 }
 

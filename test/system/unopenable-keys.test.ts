@@ -1,6 +1,7 @@
 /** A service whose key-encryption key is not what it was: it says so in one line, and puts nothing in its place. */
+import { randomBytes } from 'node:crypto';
 import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
 import { fastStorage } from '../support/databases.js';
 import { eventually, launch, launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../support/process.js';
@@ -64,10 +65,38 @@ t.test('without its KEK a service verifies and does not sign, until the file is 
   t.same(errors.map(({ kid }) => kid).sort(), kids, 'one line for each');
   for (const { problem, kekId, msg } of errors)
     t.match({ problem, kekId, msg }, { problem: 'kek_missing', kekId: /^\d{8}T\d{6}Z$/, msg: /put the file back/ });
+  for (const verb of ['rewrap', 'rotate'])
+    t.match(
+      await runToEnd(t, ['keys', verb], env),
+      { code: 1, stdout: '', stderr: /^keyturn: key_unusable: The key \S+ cannot be opened [^\n]*\n$/ },
+      verb,
+    );
+  t.same(await kidsIn(service), kids, 'nor does anybody put another one there');
 
   renameSync(aside, file);
   t.equal((await service.get('/v1/me', unknown)).body.code, 'unknown_key');
   await service.ready();
   t.same(await kidsIn(service), kids);
   t.equal((await service.stop()).code, 0);
+});
+
+t.test('with another KEK of the same name a service verifies and does not sign, and says why', async (t) => {
+  const id = basename(file, '.kek');
+  writeFileSync(file, `${randomBytes(32).toString('base64url')}\n`);
+  const service = await launch(t, env);
+  await eventually(
+    async () => (await service.get('/readyz')).status === 503,
+    () => service.output.stderr,
+  );
+  t.match((await service.get('/readyz')).body, {
+    missing: ['signing_key'],
+    signing_keys: [
+      { kek: id, problem: 'seal_broken' },
+      { kek: id, problem: 'seal_broken' },
+    ],
+  });
+  t.match(service.output.stdout, /"problem":"seal_broken".*the KEK of that name is another one/);
+  t.same(await kidsIn(service), kids, 'no other key is made');
+  t.equal((await service.stop()).code, 0);
+  writeFileSync(file, kek);
 });

@@ -54,7 +54,7 @@ export const nodeTokenSigner: DistinctSigner = {
   },
   adopt: async (privatePkcs8) => privatePkcs8,
   owns: (material) => material[0] === DER_SEQUENCE,
-  async open(alg, material) {
+  async open(alg, { material }) {
     const key = createPrivateKey({ key: Buffer.from(material), format: 'der', type: 'pkcs8' });
     const { digest, options } = schemes[alg];
     return {

@@ -64,6 +64,8 @@ const CKA_SIGN = 0x0108;
 const CKA_VERIFY = 0x010a;
 const CKA_EXTRACTABLE = 0x0162;
 
+/** The label of a key until it is known to sign, and has its own. */
+export const NEW_KEY = 'keyturn';
 /** How many objects are asked for at one time. */
 const PAGE = 100;
 /** Longer than any signature here. */
@@ -180,13 +182,18 @@ export function openDevice({ module, token, pin }: DeviceSettings): Device {
           { type: CKA_DECRYPT, value: false },
           { type: CKA_UNWRAP, value: false },
           { type: CKA_ID, value: Buffer.from(id) },
-          { type: CKA_LABEL, value: 'keyturn' },
+          { type: CKA_LABEL, value: NEW_KEY },
         ],
       );
-      const wanted = publicParts.map((type) => ({ type }));
-      const publicJwk = jwk(library.C_GetAttributeValue(session, pair.publicKey, wanted).map(({ value }) => value));
-      library.C_DestroyObject(session, pair.publicKey);
-      return publicJwk;
+      try {
+        const wanted = publicParts.map((type) => ({ type }));
+        const publicJwk = jwk(library.C_GetAttributeValue(session, pair.publicKey, wanted).map(({ value }) => value));
+        library.C_DestroyObject(session, pair.publicKey);
+        return publicJwk;
+      } catch (error) {
+        library.C_DestroyObject(session, pair.privateKey);
+        throw error;
+      }
     },
 
     rename(id, label) {

@@ -4,9 +4,9 @@ import { Refusal } from '../../domain/errors.js';
 import type { SigningAlg } from '../../domain/types.js';
 import type { Random } from '../../ports/random.js';
 import type { DistinctSigner, SigningKeyHandle, VerifySignature } from '../../ports/token-signer.js';
-import type { DeviceSettings, Listed } from './device.js';
+import { type DeviceSettings, type Listed, NEW_KEY } from './device.js';
 import { formatReference, isReference, parseReference } from './reference.js';
-import { createThreads, THREADS } from './threads.js';
+import { createThreads, THREADS, type Threads } from './threads.js';
 
 const ID_BYTES = 16;
 /** Longer than a device that works takes, and shorter than a client waits. Milliseconds. */
@@ -15,8 +15,9 @@ const SIGN_MS = 5000;
 const SLOW_MS = 60_000;
 /** What is signed to see whether a key signs: no token, and not empty, which RSA mechanisms may refuse. */
 const TRIAL = Buffer.from('keyturn');
+const WRONG_KEY = 'the device signs with another key than the one that is published';
 /** Before the kid, in the label of a key. */
-const LABEL = 'keyturn ';
+const LABEL = `${NEW_KEY} `;
 
 export interface Pkcs11Parts extends DeviceSettings {
   random: Random;
@@ -29,9 +30,10 @@ export interface Pkcs11Signer extends DistinctSigner {
   close(): void;
 }
 
-export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkcs11Parts): Pkcs11Signer {
-  const threads = createThreads(settings);
-
+export function createPkcs11Signer(
+  { random, verifySignature, ...settings }: Pkcs11Parts,
+  threads: Threads = createThreads(settings),
+): Pkcs11Signer {
   function idOf(material: Uint8Array): Uint8Array {
     const { token, id } = parseReference(material);
     if (token !== settings.token) throw new Error(`the key is in the token ${token}, which PKCS11_TOKEN does not name`);
@@ -43,7 +45,7 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
 
   const destroy = (id: Uint8Array) => threads.call({ do: 'destroy', id }, SIGN_MS);
 
-  function handleOf(alg: SigningAlg, id: Uint8Array): SigningKeyHandle {
+  function handleOf(alg: SigningAlg, id: Uint8Array, publicJwk: JWK): SigningKeyHandle {
     let problem: string | null = null;
     let checking = false;
     const signed = async (input: Uint8Array) => {
@@ -58,9 +60,11 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
       if (checking) return;
       checking = true;
       signed(TRIAL)
+        .then((signature) => verifySignature(alg, publicJwk, TRIAL, signature))
         .then(
-          () => {
-            problem = null;
+          // A device that finds another key in its place would sign with that, and all would be refused.
+          (verifies) => {
+            problem = verifies ? null : WRONG_KEY;
           },
           () => {},
         )
@@ -95,13 +99,15 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
     async generate(alg) {
       const id = random.bytes(ID_BYTES);
       const publicJwk = (await threads.call({ do: 'generate', alg, id }, SLOW_MS)) as JWK;
-      await ensureItSigns(alg, id, publicJwk).catch(async (error) => {
+      try {
+        await ensureItSigns(alg, id, publicJwk);
+        // For whoever lists the token's objects, and for `held`: without it the key could not be found when it is over.
+        const label = LABEL + (await calculateJwkThumbprint(publicJwk));
+        await threads.call({ do: 'rename', id, label }, SIGN_MS);
+      } catch (error) {
         await destroy(id).catch(() => {});
         throw error;
-      });
-      const label = LABEL + (await calculateJwkThumbprint(publicJwk));
-      // For whoever lists the token's objects, and for `held`. A device that changes no attributes goes without.
-      await threads.call({ do: 'rename', id, label }, SIGN_MS).catch(() => {});
+      }
       return { publicJwk, material: formatReference({ token: settings.token, id }) };
     },
     async adopt() {
@@ -111,10 +117,10 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
       });
     },
     owns: isReference,
-    async open(alg, material) {
+    async open(alg, { publicJwk, material }) {
       const id = idOf(material);
       await threads.call({ do: 'ensureKey', id }, SIGN_MS);
-      return handleOf(alg, id);
+      return handleOf(alg, id, publicJwk);
     },
     async destroy(material) {
       await destroy(idOf(material));
@@ -122,9 +128,10 @@ export function createPkcs11Signer({ random, verifySignature, ...settings }: Pkc
     async held() {
       const listed = (await threads.call({ do: 'list' }, SLOW_MS)) as Listed[];
       return listed
-        .filter(({ label, id }) => label.startsWith(LABEL) && id.length > 0)
+        .filter(({ label, id }) => (label === NEW_KEY || label.startsWith(LABEL)) && id.length > 0)
         .map(({ id, label }) => ({
-          kid: label.slice(LABEL.length),
+          // One that was left while it was made has no other name.
+          kid: label === NEW_KEY ? `CKA_ID ${Buffer.from(id).toString('hex')}` : label.slice(LABEL.length),
           material: formatReference({ token: settings.token, id }),
         }));
     },

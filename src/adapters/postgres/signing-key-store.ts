@@ -1,5 +1,6 @@
 import type { JWK } from 'jose';
 import { type Instant, instant, type SigningAlg } from '../../domain/types.js';
+import type { DatabaseHealth } from '../../ports/database-health.js';
 import type { SigningKeyRow, SigningKeyState, SigningKeyStore } from '../../ports/signing-key-store.js';
 import { appendAudit } from './audit.js';
 import type { Database, Sql, Statement } from './database.js';
@@ -86,7 +87,7 @@ const putKey = (sql: Sql, key: SigningKeyRow): Promise<unknown> =>
 
 const oldestFirst = [{ createdAt: 'asc' as const }, { kid: 'asc' as const }];
 
-export const createSigningKeyStore = (database: Database): SigningKeyStore => ({
+export const createSigningKeyStore = (database: Database, health: DatabaseHealth): SigningKeyStore => ({
   async published() {
     const rows = await database.orm((prisma) =>
       prisma.signingKey.findMany({
@@ -98,11 +99,12 @@ export const createSigningKeyStore = (database: Database): SigningKeyStore => ({
   },
 
   async keySet() {
-    const [rows, longest] = await Promise.all([
+    const [now, rows, longest] = await Promise.all([
+      health.now(),
       database.orm((prisma) => prisma.signingKey.findMany({ orderBy: oldestFirst })),
       database.orm((prisma) => prisma.client.aggregate({ _max: { accessTokenTtl: true } })),
     ]);
-    return { keys: rows.map(toDomain), longestTokenTtl: longest._max.accessTokenTtl ?? 0 };
+    return { keys: rows.map(toDomain), longestTokenTtl: longest._max.accessTokenTtl ?? 0, now };
   },
 
   async createFirst(key, event) {

@@ -14,7 +14,7 @@ export function severalSigners(first: DistinctSigner, ...others: DistinctSigner[
   return {
     generate: (alg) => first.generate(alg),
     adopt: (privatePkcs8) => first.adopt(privatePkcs8),
-    open: async (alg, material) => makerOf(material).open(alg, material),
+    open: async (alg, pair) => makerOf(pair.material).open(alg, pair),
     destroy: async (material) => makerOf(material).destroy(material),
     held: async () => (await Promise.all(all.map((signer) => signer.held()))).flat(),
   };

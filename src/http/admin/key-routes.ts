@@ -88,6 +88,7 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
           { 200: ImportedKey },
           'key_rejected',
           'key_state_conflict',
+          'key_unusable',
           'kek_unusable',
         ),
         body: Closed({
@@ -109,11 +110,7 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
     ['rewrap', 'Seal every private key under the newest KEK'],
   ] as const) {
     const path = `${all}/${verb}` as const;
-    const codes = [
-      'key_state_conflict',
-      'kek_unusable',
-      ...(verb === 'rewrap' ? (['key_unusable'] as const) : []),
-    ] as const;
+    const codes = ['key_state_conflict', 'key_unusable', 'kek_unusable'] as const;
     const schema = changeSchema(path, `${verb}SigningKeys`, summary, { 200: KeyChange }, ...codes);
     app.post(path, { schema }, async (request) => {
       const by = await whoAsks(request);
@@ -156,10 +153,9 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
           { 200: KeyChange },
           'key_not_found',
           'key_state_conflict',
-          'kek_unusable',
         ),
         description:
-          'With `compromised` every token of the key is refused at once, with `unknown_key`; verifiers that cache keys accept them until their cache is renewed. Without it no token that is still good stops working.',
+          'With `compromised` every token of the key is refused at once, with `unknown_key`; verifiers that cache keys accept them until their cache is renewed. If no other key could take its place, `after` has none that is `active`: logins and refreshes are answered with 503 until a node has made one. Without it no token that is still good stops working.',
         params,
         body: Closed({ compromised: Type.Optional(Type.Boolean({ description: 'Default: false' })) }),
       },

@@ -4,6 +4,7 @@
  */
 import { nodeTokenSigner } from '../../../src/adapters/node-crypto/token-signer.js';
 import { connectPostgres } from '../../../src/adapters/postgres/database.js';
+import { createDatabaseHealth } from '../../../src/adapters/postgres/health.js';
 import { installationOf } from '../../../src/adapters/postgres/installation.js';
 import { createRedisAnnouncements } from '../../../src/adapters/redis/announcements.js';
 import { connectRedis } from '../../../src/adapters/redis/connection.js';
@@ -40,6 +41,7 @@ const redis = connectRedis(config.REDIS_URL ?? '', () => {});
 const database = connectPostgres({ url: config.DATABASE_URL ?? '', max: config.DATABASE_POOL, onIdleError() {} });
 const services = compose(config, {
   database,
+  health: createDatabaseHealth(database),
   announcements: createRedisAnnouncements(redis),
   projection: breakable(
     createRedisProjection(redis, installationOf(database), systemClock, systemRandom),
