@@ -1,11 +1,9 @@
 /** What has ended is taken away in the background, in small parts with pauses between them. */
 import type { Clock } from '../ports/clock.js';
-import type { ExpiredRows, Expiring } from '../ports/expired-rows.js';
+import { type ExpiredRows, type Expiring, KEPT_S } from '../ports/expired-rows.js';
 import type { Metrics } from '../ports/metrics.js';
 import { type Instant, instant, later } from './types.js';
 
-/** How long what has ended stays, seconds: a client that comes late is told that its session expired. */
-const KEPT_S: Record<Expiring, number> = { sessions: 86_400, revocations: 0 };
 const kinds = Object.keys(KEPT_S) as Expiring[];
 
 /** Rows; a batch of them takes some 10 ms of the database's time. */
