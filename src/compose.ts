@@ -10,6 +10,7 @@ import { createAuditLog } from './adapters/postgres/audit.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
+import { installationOf } from './adapters/postgres/installation.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
@@ -95,14 +96,18 @@ export async function openDatabase(config: Config, log: Log): Promise<Database> 
 
 /** Likewise: a process that is the only one needs no client of Redis. */
 export async function openMessaging(
-  { REDIS_URL }: Config,
-  installation: () => Promise<string>,
+  { REDIS_URL, DATABASE_URL }: Config,
+  database: Database,
   log: Log,
 ): Promise<Messaging> {
   if (REDIS_URL === null) {
     return {
       announcements: createInProcessAnnouncements(),
-      projection: createInProcessProjection(systemClock),
+      // A folder has one process; a PostgreSQL is open to commands beside it.
+      projection: createInProcessProjection(
+        systemClock,
+        DATABASE_URL === null ? null : createRevocationStore(database),
+      ),
       async close() {},
     };
   }
@@ -114,7 +119,7 @@ export async function openMessaging(
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
   return {
     announcements: createRedisAnnouncements(redis),
-    projection: createRedisProjection(redis, installation, systemClock, systemRandom),
+    projection: createRedisProjection(redis, installationOf(database), systemClock, systemRandom),
     close: redis.close,
   };
 }

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Database } from './adapters/postgres/database.js';
 import { createDatabaseHealth } from './adapters/postgres/health.js';
-import { installationOf } from './adapters/postgres/installation.js';
 import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
@@ -78,11 +77,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   // Tokens of keys that are there are verified all the same; without any key the start ends below.
   void signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
   const database = await openDatabase(config, log);
-  const {
-    announcements,
-    projection,
-    close: closeMessaging,
-  } = await openMessaging(config, installationOf(database), log);
+  const { announcements, projection, close: closeMessaging } = await openMessaging(config, database, log);
   const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close(), () => signer.close?.()];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();

@@ -12,7 +12,7 @@ import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
 import type { DatabaseHealth } from '../ports/database-health.js';
 import { countNothing } from '../ports/metrics.js';
-import { keksWhenNeeded, messagingWhenNeeded, signerWhenNeeded } from './when-needed.js';
+import { keksWhenNeeded, messagingWhenNeeded, signerWhenNeeded, unheard } from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
@@ -106,7 +106,6 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
   withDatabase(config, async ({ database }) => {
     const [
       { composeAdministration, openMessaging, openSigner },
-      { installationOf },
       { readKeks },
       { createDatabaseHealth },
       { buildLocalApp },
@@ -115,7 +114,6 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       { systemRandom },
     ] = await Promise.all([
       import('../compose.js'),
-      import('../adapters/postgres/installation.js'),
       import('../adapters/kek-files/kek-source.js'),
       import('../adapters/postgres/health.js'),
       import('../http/local-app.js'),
@@ -123,16 +121,15 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       import('../adapters/system/clock.js'),
       import('../adapters/system/random.js'),
     ]);
-    const { announcements, projection, close } = messagingWhenNeeded(() =>
-      openMessaging(config, installationOf(database), quiet),
-    );
+    const { announcements, projection, close } = messagingWhenNeeded(() => openMessaging(config, database, quiet));
+    const isUnheard = config.DATABASE_URL !== null && config.REDIS_URL === null;
     const signer = signerWhenNeeded(() => openSigner(config));
     const health = createDatabaseHealth(database);
     const administration = composeAdministration(config, {
       database,
       health,
       announcements,
-      projection,
+      projection: isUnheard ? unheard(projection) : projection,
       metrics: countNothing,
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),

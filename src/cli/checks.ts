@@ -94,15 +94,18 @@ async function checkRedis(config: Config): Promise<Check> {
     if (config.DATABASE_URL === null || config.SINGLE_PROCESS) return ok('redis', 'none: this is the only process');
     return warn('redis', 'none', 'set REDIS_URL, unless only one process runs: then SINGLE_PROCESS=true');
   }
-  const { openMessaging } = await import('../compose.js');
-  const { announcements, close } = await openMessaging(config, async () => '', quiet);
+  const [{ connectRedis }, { createRedisAnnouncements }] = await Promise.all([
+    import('../adapters/redis/connection.js'),
+    import('../adapters/redis/announcements.js'),
+  ]);
+  const redis = connectRedis(config.REDIS_URL, () => {});
   try {
-    await within(PROBE_TIMEOUT_MS, announcements.ping());
+    await within(PROBE_TIMEOUT_MS, createRedisAnnouncements(redis).ping());
     return ok('redis', 'answers');
   } catch {
     return fail('redis', 'does not answer', 'check REDIS_URL, and that Redis runs');
   } finally {
-    await close();
+    await redis.close();
   }
 }
 

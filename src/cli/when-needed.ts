@@ -1,6 +1,7 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
 import type { Messaging, OpenSigner } from '../compose.js';
 import { KekProblem, type KekSource } from '../ports/kek-source.js';
+import type { RevocationProjection } from '../ports/revocation-projection.js';
 import type { TokenSigner } from '../ports/token-signer.js';
 
 export function keksWhenNeeded(open: () => KekSource): KekSource {
@@ -48,6 +49,12 @@ export function messagingWhenNeeded(open: () => Promise<Messaging>): Messaging {
     close: async () => (await opened)?.close(),
   };
 }
+
+/** Without Redis a service finds in the database what a command has revoked: its lease from before is waited for. */
+export const unheard = (projection: RevocationProjection): RevocationProjection => ({
+  ...projection,
+  behind: async () => ['the service'],
+});
 
 export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner & { close(): Promise<void> } {
   let opened: Promise<OpenSigner> | null = null;

@@ -1,18 +1,16 @@
 /** What has ended is taken away in the background, in small parts with pauses between them. */
 import type { Clock } from '../ports/clock.js';
-import type { ExpiredRows, Expiring } from '../ports/expired-rows.js';
+import { type ExpiredRows, type Expiring, KEPT_S } from '../ports/expired-rows.js';
 import type { Metrics } from '../ports/metrics.js';
 import { type Instant, instant, later } from './types.js';
 
-/** How long what has ended stays, seconds: a client that comes late is told that its session expired. */
-const KEPT_S: Record<Expiring, number> = { sessions: 86_400, revocations: 0 };
 const kinds = Object.keys(KEPT_S) as Expiring[];
 
 /** Rows; a batch of them takes some 10 ms of the database's time. */
 const BATCH = 1_000;
 /** At least as long as the batch took, so that no more than half of one connection's time goes into this. Milliseconds. */
 const MIN_PAUSE_MS = 2;
-/** A run ends after this; what is left is for the next one. Milliseconds. */
+/** A run ends after this, each kind having had its share; what is left is for the next one. Milliseconds. */
 const RUN_MS = 50_000;
 /** More are only "at least so many". Rows. */
 const MAX_COUNTED = 100_000;
@@ -46,9 +44,10 @@ export function createCleanUp({ rows, metrics, clock }: CleanUpParts): CleanUp {
 
   return {
     async run() {
-      const deadline = clock.monotonic() + RUN_MS;
+      const begun = clock.monotonic();
       const removed = { sessions: 0, revocations: 0 };
-      for (const what of kinds) {
+      for (const [i, what] of kinds.entries()) {
+        const deadline = begun + (RUN_MS * (i + 1)) / kinds.length;
         const before = later(clock.now(), -KEPT_S[what]);
         removed[what] = await removeAll(what, before, deadline);
         metrics.cleanUpBacklog(what, await rows.count(what, before, MAX_COUNTED));

@@ -3,12 +3,16 @@ import type { Instant } from '../domain/types.js';
 /** What ends by itself, and is taken away some time after. */
 export type Expiring = 'sessions' | 'revocations';
 
+/** How long what has ended stays, seconds: a client that comes late is told that its session expired. */
+export const KEPT_S: Record<Expiring, number> = { sessions: 86_400, revocations: 0 };
+
 export interface RemovedBatch {
   rows: number;
   /** The latest end among them: where the next batch begins. */
   upTo: Instant;
 }
 
+/** `before` is taken from a node's clock. What by the database's own clock is to be kept stays, should the node be ahead. */
 export interface ExpiredRows {
   /**
    * Removes at most `limit` rows that ended from `from` on and before `before`, the oldest first; rows that somebody else

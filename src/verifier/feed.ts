@@ -59,6 +59,12 @@ export function readPage({ revocations, cursor, has_more: hasMore }: JsonObject)
   return { revocations: revocations.map(readRevocation), cursor: text(cursor, 'cursor'), hasMore };
 }
 
+/** Milliseconds since the epoch, by the clock of the service. Throws HttpFailure. */
+export function readAsOf(from: unknown): number {
+  if (!isObject(from)) throw notUnderstood('as_of');
+  return instant(from.as_of, 'as_of') * 1000;
+}
+
 /** Throws HttpFailure. */
 export function readData(data: string): unknown {
   try {

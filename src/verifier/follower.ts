@@ -4,7 +4,7 @@
  * get through, catching up at each attempt still keeps the view nearly current.
  */
 import { readEvents, type ServerSentEvent } from './event-stream.js';
-import { readData, readPage, readRevocation } from './feed.js';
+import { readAsOf, readData, readPage, readRevocation } from './feed.js';
 import { get, HttpFailure, readJson } from './http.js';
 import { createRules, RulesFull } from './rules.js';
 import { backOff, type World } from './time.js';
@@ -56,6 +56,8 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
   let cursor: string | null = null;
   /** By the monotonic clock. */
   let currentAt = Number.NEGATIVE_INFINITY;
+  /** When the stream was asked for, by the monotonic clock, and the first `as_of` in it, by the one of the service. */
+  let stream = { askedAt: 0, asOf: Number.NaN };
   /** In a row. */
   let failures = 0;
   let problem: Error | undefined;
@@ -66,7 +68,7 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
   const isCurrent = () => world.monotonic() - currentAt <= maxAge;
 
   function becomeCurrent(at: number): void {
-    currentAt = at;
+    currentAt = Math.max(currentAt, at);
     rules.sweep(at);
     for (const wake of waiting) wake();
     waiting.clear();
@@ -79,6 +81,7 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
     while (!(await catchUp(bearer, signal))) alive();
     alive();
     const url = `${baseUrl}/v1/revocations/stream${after()}`;
+    stream = { askedAt: world.monotonic(), asOf: Number.NaN };
     const response = await get(world, { url, what: WHAT, accept: 'text/event-stream', bearer, signal });
     if (!/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? ''))
       throw new HttpFailure(`${WHAT}: the answer is no event stream`, response.status);
@@ -100,13 +103,25 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
     return !page.hasMore;
   }
 
+  /**
+   * Until when nothing is missing, by the own monotonic clock: what is received late, from a proxy that kept it back or
+   * after a pause of this process, is no news. Too early, if anything: the first one was written after the stream was asked for.
+   */
+  function momentOf(asOf: number): number {
+    if (Number.isNaN(stream.asOf)) stream.asOf = asOf;
+    const at = Math.min(world.monotonic(), stream.askedAt + asOf - stream.asOf);
+    // A stream that is so late helps no more; another one begins with what there is now.
+    if (world.monotonic() - at > maxAge) throw new HttpFailure(`${WHAT} is late`);
+    return at;
+  }
+
   /** Whether it was an event that shows that the feed is alive. */
   function hear({ type, id, data }: ServerSentEvent): boolean {
     if (type === 'revocation') rules.add(readRevocation(readData(data)), world.monotonic());
     else if (type === 'current') {
+      becomeCurrent(momentOf(readAsOf(readData(data))));
       failures = 0;
       problem = undefined;
-      becomeCurrent(world.monotonic());
     } else return false;
     if (id !== '') cursor = id;
     return true;

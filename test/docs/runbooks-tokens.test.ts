@@ -86,6 +86,8 @@ t.test('each runbook does what it is for', { skip: withoutBash || withoutRedis }
     const [leaked, person] = [await billing(), await one.login('grace@example.com')];
     t.equal(await feedAt(other, leaked), 200);
     const { stdout } = await follow('leaked-by-a-service.md');
+    const done = stdout.match(/^(client_secret|revoked)(?= )/gm);
+    t.same(done, ['client_secret', 'revoked'], 'the old secret is good for no token after those that are revoked');
     t.same([await feedAt(one, leaked), await feedAt(other, leaked)], [401, 401]);
     t.same(await everywhere(person.access_token), [200, 200], 'sessions with another client go on');
     t.equal(await billing(), undefined, 'the secret is no good any more');

@@ -56,6 +56,12 @@ t.test('a run ends after 50 seconds, and says how much is left', async (t) => {
   t.same(counted.at(-1), ['revocations', 3_000]);
 });
 
+t.test('however many sessions there are, half of the time is for revocations', async (t) => {
+  const ended = START - DAY_S * 1000;
+  const { run } = setUp({ sessions: endings(9_000, ended), revocations: endings(9_000, START) }, 5);
+  t.same(await run(), { sessions: 5_000, revocations: 5_000 });
+});
+
 t.test('while another node is at it, nothing is removed', async (t) => {
   const { run } = setUp({ sessions: [], revocations: [START - 1] }, 0.01, () => true);
   t.same(await run(), { sessions: 0, revocations: 0 });

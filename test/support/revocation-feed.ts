@@ -63,6 +63,8 @@ export interface RevocationFeed {
   answer: { page?: Answer | undefined; stream?: Answer | undefined };
   /** Of addresses that are none of a feed. */
   elsewhere: Answer;
+  /** Its clock: milliseconds since the epoch. */
+  now(): number;
   /** Cursors that it knows. */
   knows(cursor: string): boolean;
   close(): Promise<void>;
@@ -81,7 +83,8 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
   const streams = new Set<ServerResponse>();
   const eventOf = (type: string, cursor: number, data: Json) =>
     `event: ${type}\nid: c${cursor}\ndata: ${JSON.stringify(data)}\n\n`;
-  const current = () => eventOf('current', log.length, { cursor: `c${log.length}`, as_of: new Date().toISOString() });
+  const asOf = () => new Date(feed.now()).toISOString();
+  const current = () => eventOf('current', log.length, { cursor: `c${log.length}`, as_of: asOf() });
   const indexOf = (cursor: string | null) => (cursor === null ? 0 : Number(/^c(\d+)$/.exec(cursor)?.[1] ?? Number.NaN));
 
   const server = createServer((request, response) => {
@@ -102,7 +105,7 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
         JSON.stringify({
           revocations,
           cursor: `c${next}`,
-          as_of: new Date().toISOString(),
+          as_of: asOf(),
           has_more: next < log.length,
         }),
       );
@@ -149,6 +152,7 @@ export async function startFeed(t: Test): Promise<RevocationFeed> {
     },
     answer: {},
     elsewhere: refuse(404, 'not_found'),
+    now: Date.now,
     knows: () => true,
     close,
   };

@@ -40,6 +40,7 @@ async function following(t: Test, options: Partial<RevocationOptions> = {}, feed
       ? Promise.resolve(Response.json({ keys: [key.publicJwk] }, { headers: { 'cache-control': 'max-age=3600' } }))
       : globalThis.fetch(input, init),
   );
+  from.now = world.now;
   const problems: Error[] = [];
   let given = 0;
   const revocationOptions: RevocationOptions = {

@@ -1,10 +1,14 @@
 /** Taking away what has ended: short statements, each by itself, that wait for nobody and that nobody waits for. */
 import { instant } from '../../domain/types.js';
-import type { ExpiredRows, Expiring } from '../../ports/expired-rows.js';
+import { type ExpiredRows, type Expiring, KEPT_S } from '../../ports/expired-rows.js';
 import type { Database, Statement } from './database.js';
 
 /** Held for one batch, so that however many nodes there are one is at it. */
 const LOCK = '7310868735422866530';
+
+/** A rule that is still needed must outlast a node whose clock is ahead. */
+const due = (table: Expiring, before: string): string =>
+  `expires_at < least(${before}, now() - interval '${KEPT_S[table]} seconds')`;
 
 /**
  * The rows are found by the index on expires_at. It begins at `from`, where the batch before ended: the entries of rows
@@ -17,7 +21,7 @@ const removal = (table: Expiring): Statement => ({
       SELECT pg_try_advisory_xact_lock(${LOCK}) AS locked
     ), gone AS (
       DELETE FROM ${table} WHERE id = ANY (ARRAY(
-        SELECT id FROM ${table} WHERE expires_at >= $1 AND expires_at < $2 AND (SELECT locked FROM mine)
+        SELECT id FROM ${table} WHERE expires_at >= $1 AND ${due(table, '$2')} AND (SELECT locked FROM mine)
         ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED))
       RETURNING expires_at
     )
@@ -26,7 +30,7 @@ const removal = (table: Expiring): Statement => ({
 
 const counting = (table: Expiring): Statement => ({
   name: `expired_${table}_count`,
-  text: `SELECT count(*)::integer AS rows FROM (SELECT FROM ${table} WHERE expires_at < $1 LIMIT $2) AS expired`,
+  text: `SELECT count(*)::integer AS rows FROM (SELECT FROM ${table} WHERE ${due(table, '$1')} LIMIT $2) AS expired`,
 });
 
 const removals = { sessions: removal('sessions'), revocations: removal('revocations') };
