@@ -1,13 +1,14 @@
 /** Three nodes on one PostgreSQL and one Redis, each on its own way to Redis, and those who follow the feed. */
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { connectPostgres } from '../../../src/adapters/postgres/database.js';
 import { createVerifier, type Verifier } from '../../../src/verifier/index.js';
 import { postgresUrl } from '../../support/databases.js';
 import { type Link, startLink } from '../../support/link.js';
-import { launchReady, runToEnd, type ServiceProcess, temporaryFolder } from '../../support/process.js';
+import { launchReady, type ServiceProcess, temporaryFolder } from '../../support/process.js';
 import { startRedisServer } from '../../support/redis-topologies.js';
-import { noteSecret, noteSecretsOf } from '../../support/run-log.js';
-import { PASSWORD, type Tokens } from '../../support/service.js';
+import { noteSecretsOf } from '../../support/run-log.js';
+import { execute, PASSWORD, type Tokens } from '../../support/service.js';
 
 const ISSUER = 'http://127.0.0.1:3000';
 const AUDIENCE = 'api';
@@ -64,16 +65,12 @@ export async function startWorld(t: Test): Promise<World> {
     DATABASE_URL: await postgresUrl(t),
     KEYS_DIR: join(temporaryFolder(t), 'keys'),
     SIGNING_ALG: 'EdDSA',
-    REDIS_URL: redis.url,
   };
   const start = (link: Link, more: Record<string, string> = {}) =>
     launchReady(t, { ...env, REDIS_URL: `redis://127.0.0.1:${link.port}`, ...more });
   // The first one makes the keys.
   const revoking = await start(first);
-  const create = ['users', 'create', '--email', ADMINISTRATOR, '--role', 'admin', '--json'];
-  const [one, two, made] = await Promise.all([start(second), start(third), runToEnd(t, create, env)]);
-  const { password } = JSON.parse(made.stdout);
-  noteSecret(password);
+  const [one, two] = await Promise.all([start(second), start(third)]);
 
   async function send(method: string, url: string, headers: Record<string, string>, body?: string): Promise<Answer> {
     const response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
@@ -118,7 +115,16 @@ export async function startWorld(t: Test): Promise<World> {
     return (await expecting(200, ask('POST', '/v1/login', body))) as unknown as Tokens;
   }
 
-  const administrator = await login(ADMINISTRATOR, { password, client_id: 'keyturn-admin' });
+  const register: World['register'] = async (email) => {
+    await expecting(201, ask('POST', '/v1/users', { email, password: PASSWORD }));
+  };
+
+  await register(ADMINISTRATOR);
+  // What `keyturn users set-roles` would start another process for.
+  const database = connectPostgres({ url: env.DATABASE_URL, max: 1, onIdleError() {} });
+  await execute(database, `UPDATE users SET roles = '{admin}' WHERE email = '${ADMINISTRATOR}'`);
+  await database.close();
+  const administrator = await login(ADMINISTRATOR, { client_id: 'keyturn-admin' });
   const administer: World['administer'] = (method, path, body) =>
     ask(method, `/v1/admin${path}`, body, administrator.access_token);
 
@@ -159,9 +165,7 @@ export async function startWorld(t: Test): Promise<World> {
     restart: (node) => start(node === one ? second : third, { PORT: String(node.port) }),
     ask,
     form: (path, form) => formAt(revoking.url, path, form),
-    register: async (email) => {
-      await expecting(201, ask('POST', '/v1/users', { email, password: PASSWORD }));
-    },
+    register,
     login,
     administer,
     makeClient,
