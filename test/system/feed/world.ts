@@ -1,7 +1,10 @@
 /** Three nodes on one PostgreSQL and one Redis, each on its own way to Redis, and those who follow the feed. */
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { makeKek } from '../../../src/adapters/kek-files/kek-source.js';
 import { connectPostgres } from '../../../src/adapters/postgres/database.js';
+import { systemClock } from '../../../src/adapters/system/clock.js';
+import { systemRandom } from '../../../src/adapters/system/random.js';
 import { createVerifier, type Verifier } from '../../../src/verifier/index.js';
 import { postgresUrl } from '../../support/databases.js';
 import { type Link, startLink } from '../../support/link.js';
@@ -68,9 +71,9 @@ export async function startWorld(t: Test): Promise<World> {
   };
   const start = (link: Link, more: Record<string, string> = {}) =>
     launchReady(t, { ...env, REDIS_URL: `redis://127.0.0.1:${link.port}`, ...more });
-  // The first one makes the keys.
-  const revoking = await start(first);
-  const [one, two] = await Promise.all([start(second), start(third)]);
+  // Else the first one would have to make it before the others start.
+  makeKek(env.KEYS_DIR, systemClock.now(), systemRandom);
+  const [revoking, one, two] = await Promise.all([start(first), start(second), start(third)]);
 
   async function send(method: string, url: string, headers: Record<string, string>, body?: string): Promise<Answer> {
     const response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
