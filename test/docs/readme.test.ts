@@ -110,17 +110,6 @@ t.test('the lines to paste register, log in and refresh', { skip }, async (t) =>
   }
 });
 
-t.test('the snippets are taken from the examples', async (t) => {
-  const examples = { js: 'verify.mjs', python: 'verify.py', ruby: 'verify.rb', go: 'verify.go', java: 'Verify.java' };
-  const unindented = (text: string) => text.replace(/^[ \t]+/gm, '').trim();
-  for (const [language, file] of Object.entries(examples)) {
-    const example = unindented(readFileSync(join(root, 'examples/verify', file), 'utf8'));
-    const snippets = blocks.filter((block) => block.language === language);
-    t.equal(snippets.length, 1, `there is one for ${language}`);
-    for (const { text } of snippets) t.ok(example.includes(unindented(text)), `${file} has it`);
-  }
-});
-
 t.test('every link to a file leads somewhere', async (t) => {
   for (const [, target = ''] of readme.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
     t.ok(existsSync(join(root, target)), target);

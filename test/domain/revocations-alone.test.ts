@@ -16,7 +16,7 @@ function world() {
   const rows: Revocation[] = [];
   const state = { isAway: false, reads: 0 };
   const store = {
-    append: async () => {},
+    append: async () => null,
     async after(id: number, at: Instant, limit: number) {
       state.reads++;
       if (state.isAway) throw new Error('no store');

@@ -1,73 +1,12 @@
 /** What the verifier knows of revocations, over real connections that end in every way. Time is moved by hand. */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { follow } from '../../src/verifier/follower.js';
-import type { RevocationOptions } from '../../src/verifier/options.js';
 import type { AccessTokenClaims } from '../../src/verifier/token.js';
-import { createVerifierIn, type Verifier } from '../../src/verifier/verifier.js';
-import { type RevocationFeed, refuse, revocation, soon, startFeed } from '../support/revocation-feed.js';
-import {
-  AUDIENCE,
-  claimsAt,
-  type FakeWorld,
-  fakeWorld,
-  forgeWith,
-  type Json,
-  NOW,
-  outcomeOf,
-  rsaKey,
-} from '../support/verifier.js';
+import { FEED_TOKEN, following } from '../support/following.js';
+import { refuse, revocation, soon, startFeed } from '../support/revocation-feed.js';
+import { claimsAt, fakeWorld, forgeWith, NOW, outcomeOf, rsaKey } from '../support/verifier.js';
 
 const key = rsaKey('Key-1');
-const SECRET = 'c2VjcmV0.c2VjcmV0.c2VjcmV0';
-
-interface Following {
-  feed: RevocationFeed;
-  world: FakeWorld;
-  verifier: Verifier;
-  /** Of a token with these claims. */
-  outcome(claims?: Json): Promise<string>;
-  becomes(expected: string, claims?: Json): Promise<void>;
-  /** Moves the clock in short steps until it is so, as time would pass. */
-  passesUntil(isSo: () => boolean | Promise<boolean>, what: string): Promise<void>;
-  problems: Error[];
-}
-
-/** The keys come from the test, the revocations from the feed. */
-async function following(t: Test, options: Partial<RevocationOptions> = {}, feed?: RevocationFeed): Promise<Following> {
-  const from = feed ?? (await startFeed(t));
-  const world = fakeWorld((input, init) =>
-    String(input).endsWith('jwks.json')
-      ? Promise.resolve(Response.json({ keys: [key.publicJwk] }, { headers: { 'cache-control': 'max-age=3600' } }))
-      : globalThis.fetch(input, init),
-  );
-  from.now = world.now;
-  const problems: Error[] = [];
-  let given = 0;
-  const revocationOptions: RevocationOptions = {
-    follow: { token: async () => `${SECRET}${++given}` },
-    onProblem: (problem) => problems.push(problem),
-    ...options,
-  };
-  const verifier = createVerifierIn(world, { issuer: from.url, audience: AUDIENCE, revocation: revocationOptions });
-  t.teardown(() => verifier.close());
-  const forge = forgeWith(key, { iss: from.url, exp: NOW + 86_400 });
-  const outcome = (claims: Json = {}) => outcomeOf(verifier.verify(forge.token({ claims })));
-  return {
-    feed: from,
-    world,
-    verifier,
-    problems,
-    outcome,
-    becomes: (expected, claims) =>
-      soon(async () => (await outcome(claims)) === expected, `a token becomes ${expected}`),
-    passesUntil: (isSo, what) =>
-      soon(async () => {
-        if (await isSo()) return true;
-        world.advance(0.05);
-        return false;
-      }, what),
-  };
-}
 
 t.test('it reads all pages, then listens from where they end', async (t) => {
   const feed = await startFeed(t);
@@ -95,7 +34,7 @@ t.test('it reads all pages, then listens from where they end', async (t) => {
 t.test('the token is sent in a header, and asked for anew for each connection', async (t) => {
   const { feed, verifier, passesUntil } = await following(t);
   await verifier.warmUp();
-  for (const bearer of [`${SECRET}1`, `${SECRET}2`, `${SECRET}3`]) {
+  for (const bearer of [`${FEED_TOKEN}1`, `${FEED_TOKEN}2`, `${FEED_TOKEN}3`]) {
     await passesUntil(() => feed.open() === 1, 'it listens');
     t.same(
       feed.asked.splice(0).map((asked) => asked.bearer),
@@ -285,63 +224,6 @@ t.test('events that trickle in with other line ends, and come twice, are heard',
   t.equal(await outcome(), 'accepted');
 });
 
-t.test('who refuses is obeyed: when to come back, and what to put right', async (t) => {
-  for (const [answer, least, message] of [
-    [refuse(429, 'too_many_requests', { 'retry-after': '7' }), 7, /429 too_many_requests/],
-    [refuse(503, 'revocation_unknown', { 'retry-after': '20' }), 20, /503 revocation_unknown/],
-    [refuse(503, 'not_ready', { 'retry-after': '86400' }), 60, /503 not_ready/],
-    [refuse(403, 'insufficient_scope'), 15, /needs the scope revocations:read/],
-    [refuse(401, 'token_expired'), 0.1, /401 token_expired: the token of revocation.follow.token is not accepted/],
-    [refuse(400, 'invalid_cursor'), 0.1, /400 invalid_cursor/],
-    [refuse(302, 'x', { location: 'http://127.0.0.1:9/' }), 0.1, /cannot be reached/],
-    [refuse(200, 'x'), 0.1, /is not understood/],
-  ] as const) {
-    const feed = await startFeed(t);
-    feed.answer = { page: answer };
-    const { world, problems, outcome } = await following(t, {}, feed);
-    await soon(() => problems.length === 1 && world.timers() === 1, 'it waits');
-    t.match(problems[0]?.message, message);
-    t.equal(await outcome(), 'revocation_unknown');
-    world.advance(least - 0.001);
-    t.equal(feed.pages(), 1, `${message}: not sooner`);
-    world.advance(60);
-    await soon(() => feed.pages() === 2, `${message}: it asks again`);
-  }
-});
-
-t.test('what cannot be understood cannot be enforced, so nothing is accepted', async (t) => {
-  const page = (body: Json) => (_: unknown, response: { end(text: string): unknown }) =>
-    response.end(JSON.stringify(body));
-  const good = { revocations: [], cursor: 'c0', as_of: '', has_more: false };
-  const event = (type: string, data: string) => `event: ${type}\ndata: ${data}\n\n`;
-  for (const body of [
-    { ...good, revocations: [revocation('galaxy', 'x', NOW)] },
-    { ...good, revocations: {} },
-    { ...good, has_more: undefined },
-    { ...good, cursor: 7 },
-  ]) {
-    const feed = await startFeed(t);
-    feed.answer = { page: page(body) };
-    const { outcome, problems } = await following(t, {}, feed);
-    await soon(() => problems.length === 1, 'it is told');
-    t.match(problems[0]?.message, 'is not understood');
-    t.equal(await outcome(), 'revocation_unknown');
-  }
-  for (const text of [
-    event('revocation', 'no JSON'),
-    event('revocation', '7'),
-    event('revocation', JSON.stringify(revocation('galaxy', 'x', NOW))),
-    `data: ${'x'.repeat(70_000)}`,
-  ]) {
-    const { feed, verifier, problems } = await following(t);
-    await verifier.warmUp();
-    await soon(() => feed.open() === 1, 'it listens');
-    feed.write(text);
-    await soon(() => problems.length === 1, 'it is told');
-    t.match(problems[0]?.message, /is not understood|too long/);
-  }
-});
-
 t.test('more revocations than fit refuse everything, until there are fewer', async (t) => {
   const feed = await startFeed(t);
   const world = fakeWorld(globalThis.fetch);
@@ -373,67 +255,6 @@ t.test('more revocations than fit refuse everything, until there are fewer', asy
   world.advance(1_200);
   await passesUntil(() => follower.isCurrent(), 'it is current again');
   t.notOk(follower.revokes(known), 'long expired');
-});
-
-t.test('an endless page, and an answer that is no stream, are failures', async (t) => {
-  const feed = await startFeed(t);
-  const standing = JSON.stringify({ revocations: [], cursor: 'c0', as_of: '', has_more: true });
-  feed.answer = { page: (_request, response) => response.end(standing) };
-  const first = await following(t, {}, feed);
-  await soon(() => first.problems.length === 1, 'it is told');
-  t.match(first.problems[0]?.message, 'the cursor does not move');
-  t.equal(feed.pages(), 2);
-
-  const second = await following(t);
-  second.feed.answer = { stream: (_request, response) => response.end('<html>') };
-  await soon(() => second.problems.length === 1, 'it is told');
-  t.match(second.problems[0]?.message, 'no event stream');
-});
-
-t.test('whoever gives the token may fail, never answer, or give nonsense', async (t) => {
-  for (const [token, message] of [
-    [() => Promise.reject(new Error('no')), /token has failed/],
-    [() => Promise.resolve(undefined as never), /has given no token/],
-    [() => Promise.resolve(`${SECRET}\r\nx-evil: 1`), /has given no token/],
-    [
-      () => {
-        throw new Error('at once');
-      },
-      /token has failed/,
-    ],
-    [() => new Promise<string>(() => {}), /is silent|has failed/],
-  ] as const) {
-    const { feed, problems, passesUntil, outcome } = await following(t, { follow: { token } });
-    await passesUntil(() => problems.length === 2, 'it tries again');
-    t.match(problems[0]?.message, message);
-    t.equal(feed.asked.length, 0);
-    t.equal(await outcome(), 'revocation_unknown');
-  }
-});
-
-t.test('no problem holds the token, and a listener that throws does no harm', async (t) => {
-  const problems: Error[] = [];
-  const onProblem = (problem: Error) => {
-    problems.push(problem);
-    throw new Error('listener');
-  };
-  const feed = await startFeed(t);
-  const answers = [
-    refuse(401, SECRET),
-    refuse(500, 'x'),
-    (request: { socket: { destroy(): void } }) => request.socket.destroy(),
-  ];
-  const { passesUntil, outcome } = await following(t, { onProblem }, feed);
-  for (const answer of answers) {
-    feed.answer = { page: answer, stream: answer };
-    await feed.cut();
-    const before = problems.length;
-    await passesUntil(() => problems.length > before + 1, 'it is told');
-  }
-  const said = problems.map(({ message, stack, cause }) => `${message} ${stack} ${cause} ${(cause as Error)?.cause}`);
-  t.notMatch(said.join('\n'), SECRET);
-  feed.answer = {};
-  await passesUntil(async () => (await outcome()) === 'accepted', 'it accepts again');
 });
 
 t.test('closed, it leaves nothing behind', async (t) => {
