@@ -283,7 +283,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     administration: composeAdministration(config, foundation, hasher, { keys, signingKeys }, revocations),
     revocations,
     feed: createRevocationFeed({ store: revocationStore, revocations, metrics, clock, limit: config.LIMIT_FEEDS }),
-    issueToClient: createIssueToClient(accessTokens, ids, clock),
+    issueToClient: createIssueToClient(accessTokens, ids),
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,

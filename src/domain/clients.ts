@@ -47,11 +47,14 @@ const seeds: readonly NewClient[] = [
 
 export const isSeeded = (clientId: string): boolean => seeds.some((seed) => seed.clientId === clientId);
 
+/** A client that proved who it is. It may have changed since: what it is given is as old as that. */
+export type ProvedClient = Client & { provedAt: Instant };
+
 export interface Clients {
   /** Throws `unknown_client`, `grant_not_allowed`. */
   forPublicGrant(clientId: string, grant: Grant): Promise<Client>;
   /** Throws `invalid_client`. */
-  authenticate(clientId: string, secret: string): Promise<Client>;
+  authenticate(clientId: string, secret: string): Promise<ProvedClient>;
   /** A public client, which has nothing to prove who it is with. Throws `invalid_client`. */
   identify(clientId: string): Promise<Client>;
   /** The secret is shown here and never again; null for a public client. Throws `client_exists`. */
@@ -81,7 +84,7 @@ export function makeClient(fields: NewClient, at: Instant, random: Random): { cl
   return { client, secret };
 }
 
-export function createClients(store: ClientStore, clock: Clock, random: Random): Clients {
+export function createClients(store: Pick<ClientStore, 'find' | 'create'>, clock: Clock, random: Random): Clients {
   async function create(fields: NewClient) {
     const at = clock.now();
     const { client, secret } = makeClient(fields, at, random);
@@ -101,11 +104,12 @@ export function createClients(store: ClientStore, clock: Clock, random: Random):
       return client;
     },
     async authenticate(clientId, secret) {
+      const provedAt = clock.now();
       const client = await store.find(clientId);
       // An unknown client costs the same as a wrong secret.
       const right = timingSafeEqual(sha256(secret), client?.secretHash ?? sha256(''));
       if (client === null || client.secretHash === null || !right) throw new Refusal('invalid_client');
-      return client;
+      return { ...client, provedAt };
     },
     async identify(clientId) {
       const client = await store.find(clientId);

@@ -2,6 +2,7 @@
  * The feed: how services that check tokens by themselves hear of revocations. They read pages, or follow: what there is
  * from where they stood, and from then on each rule as soon as this node has it, every one once and in order.
  */
+import pLimit from 'p-limit';
 import type { Clock } from '../ports/clock.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { RevocationStore } from '../ports/revocation-store.js';
@@ -22,6 +23,8 @@ export const BEAT_S = 2;
 const MAX_BLIND_MS = 5_000;
 /** A follower that for so long did not read what it was sent is let go. Milliseconds. */
 const MAX_STALL_MS = 10_000;
+/** Pages read for followers at one time, however many are behind: what else needs the database comes through. */
+const MAX_READS = 2;
 /** Followers that are one client. */
 const MAX_OF_CLIENT = 50;
 /** When it makes sense for one more to try again. Seconds. */
@@ -91,6 +94,8 @@ export function createRevocationFeed(parts: RevocationFeedParts): RevocationFeed
   const { store, revocations, metrics, clock, limit } = parts;
   const all = new Set<Following>();
   const byClient = new Map<string, number>();
+  const readsAtOnce = pLimit(MAX_READS);
+  const reads = new Map<number, Promise<{ known: number; batch: Revocation[] }>>();
   let wasCurrentAt = clock.monotonic();
 
   function leave(one: Following): void {
@@ -129,12 +134,23 @@ export function createRevocationFeed(parts: RevocationFeedParts): RevocationFeed
     one.stalledAt = null;
   }
 
+  /** The page after the id, for all who stand there: what is too much for one at once mostly is for the others too. */
+  function read(after: number): Promise<{ known: number; batch: Revocation[] }> {
+    const shared = reads.get(after);
+    if (shared !== undefined) return shared;
+    const reading = readsAtOnce(async () => {
+      // Before the page: whatever the copy holds by now is in the pages, or has expired.
+      const known = revocations.head();
+      return { known, batch: await store.after(after, clock.now(), MAX_PAGE) };
+    }).finally(() => reads.delete(after));
+    reads.set(after, reading);
+    return reading;
+  }
+
   /** From the store, a page at a time and no faster than it is read, until nothing is new. */
   async function bringUpToDate(one: Following): Promise<void> {
     while (!one.isOver) {
-      // Read before the page: whatever the copy holds by now is in the pages, or has expired.
-      const known = revocations.head();
-      const batch = await store.after(one.sent, clock.now(), MAX_PAGE);
+      const { known, batch } = await read(one.sent);
       if (one.isOver) return;
       if (!send(one, batch)) await drained(one);
       if (batch.length === MAX_PAGE) continue;

@@ -2,6 +2,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import type { ProvedClient } from '../domain/clients.js';
 import { Refusal } from '../domain/errors.js';
 import type { Client } from '../domain/types.js';
 import { authorizationOf } from './bearer.js';
@@ -69,7 +70,7 @@ export async function authenticatedClient(
   request: FastifyRequest,
   form: Fields,
   { clients, guard }: Known,
-): Promise<Client | null> {
+): Promise<ProvedClient | null> {
   const credentials = credentialsOf(request, form);
   if (credentials === null) return null;
   const { clientId, secret } = credentials;

@@ -34,17 +34,20 @@ function node() {
   const rules: Revocation[] = [];
   let grown: (batch: readonly Revocation[]) => void = () => {};
   /** What the store does before it answers. */
-  const state = { isCurrent: true, meanwhile: () => {} };
+  const state = { isCurrent: true, meanwhile: () => {}, reads: 0, reading: 0, mostReading: 0 };
   const feed = createRevocationFeed({
     clock,
     metrics: countNothing,
-    limit: 10,
+    limit: 40,
     store: {
       append: async () => null,
       last: async () => rules.at(-1)?.id ?? 0,
       async after(id, _at, limit) {
+        state.reads++;
+        state.mostReading = Math.max(state.mostReading, ++state.reading);
         const page = rules.filter((rule) => rule.id > id).slice(0, limit);
         await setImmediate();
+        state.reading--;
         state.meanwhile();
         return page;
       },
@@ -162,4 +165,34 @@ t.test('a node that may lack something says nothing, and after five seconds lets
   clock.advance(0.001);
   feed.beat();
   t.equal(one.ended, false);
+});
+
+t.test('however many are behind, few pages are read at one time, and those at the same place share them', async (t) => {
+  const { feed, grow, state } = node();
+  grow(2_500);
+  const [places, each] = [8, 5];
+  const all = Array.from({ length: places * each }, (_, i) => ({ from: i % places, ...follower() }));
+  for (const { from, methods } of all) feed.follow(from, token, methods);
+  for (let i = 0; i < 20; i++) await settled();
+  t.equal(state.mostReading, 2);
+  t.equal(state.reads, places * 3);
+  for (const { from, one } of all)
+    t.same([one.heard.length, one.heard[0], one.current], [2_500 - from, from + 1, [2500]]);
+});
+
+t.test('who joins a read that is under way misses nothing that has come since it began', async (t) => {
+  const { feed, grow, state } = node();
+  grow(3);
+  const [first, late] = [follower(), follower()];
+  let left = 1;
+  state.meanwhile = () => {
+    if (left-- <= 0) return;
+    grow(2);
+    feed.follow(0, token, late.methods);
+  };
+  feed.follow(0, token, first.methods);
+  await settled();
+  t.same(first.one.heard, upTo(5));
+  t.same(late.one.heard, upTo(5));
+  t.same([first.one.current, late.one.current], [[5], [5]]);
 });

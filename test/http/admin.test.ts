@@ -60,7 +60,7 @@ t.test('nobody comes in but an administrator with a live session and a token for
     clientId: 'machine',
     type: 'confidential',
   });
-  const own = await services.issueToClient(machine, {});
+  const own = await services.issueToClient({ ...machine, provedAt: service.clock.now() }, {});
   const over = await login('root@example.com', { client_id: 'keyturn-admin' });
   await service.call({ method: 'POST', url: '/v1/logout', headers: { authorization: `Bearer ${over.access_token}` } });
 
