@@ -178,7 +178,8 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     if (head < published) {
       // Others have published what this node has not heard of yet, and nobody waits for this node but itself.
       lease = { until: NEVER, since: NEVER };
-      follow().catch(() => {});
+      // Who has not followed so far, such as a command, is not to become one of the nodes that are waited for.
+      if (isRead) follow().catch(() => {});
     }
     await acknowledged(published);
   });

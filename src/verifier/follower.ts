@@ -40,7 +40,7 @@ export interface Follower {
 export interface FollowerOptions {
   /** Without a slash at its end. */
   baseUrl: string;
-  token: () => Promise<string>;
+  token: (refused?: string) => Promise<string>;
   /** Seconds. */
   maxStaleness: number;
   onProblem: (error: Error) => void;
@@ -58,6 +58,8 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
   let currentAt = Number.NEGATIVE_INFINITY;
   /** When the stream was asked for, by the monotonic clock, and the first `as_of` in it, by the one of the service. */
   let stream = { askedAt: 0, asOf: Number.NaN };
+  let bearer: string | undefined;
+  let refused: string | undefined;
   /** In a row. */
   let failures = 0;
   let problem: Error | undefined;
@@ -76,7 +78,7 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
 
   /** One connection, from its token on; `alive` is called whenever something is heard. */
   async function connect(signal: AbortSignal, alive: () => void): Promise<void> {
-    const bearer = await bearerFrom(token, signal);
+    bearer = await bearerFrom(() => token(refused), signal);
     alive();
     while (!(await catchUp(bearer, signal))) alive();
     alive();
@@ -137,6 +139,7 @@ export function follow(options: FollowerOptions, world: World, mostRules?: numbe
       // It is told of problems, and is not to make any.
     }
     const { status, code, retryAfter } = error instanceof HttpFailure ? error : new HttpFailure('');
+    if (status === 401) refused = bearer;
     // It keeps what it knows: a rule that is heard of twice does no harm.
     if (code === 'invalid_cursor') cursor = null;
     const isLasting = status === 403 || error instanceof RulesFull;

@@ -20,8 +20,11 @@ export interface VerifierOptions {
 
 export interface RevocationOptions {
   follow: {
-    /** An access token of the same issuer with the scope `revocations:read`. Asked for whenever a connection is made. */
-    token: () => Promise<string>;
+    /**
+     * An access token of the same issuer with the scope `revocations:read`. Asked for whenever a connection is made. Who keeps
+     * tokens must not give `refused` again, the last one that got a 401: it has been revoked, however long it says it is good.
+     */
+    token: (refused?: string) => Promise<string>;
   };
   /** Seconds for which what was heard last may be relied on; 10 by default. The feed says that it is alive every 2. */
   maxStaleness?: number;

@@ -247,6 +247,25 @@ t.test('who publishes does not trust its own copy where others have published mo
   t.equal(one.isCurrent(), true);
 });
 
+t.test('who only publishes reads no more than that, and is no node that others wait for', async (t) => {
+  const { node, commit, publishInSilence, leases, clock } = world();
+  for (let i = 0; i < 20; i++) commit(`old-${i}`);
+  publishInSilence();
+  commit('gone');
+  const command = node('command', { hears: false });
+  await command.enforce();
+  for (let i = 0; i < 20; i++) await setImmediate();
+  t.same([...leases.keys()], []);
+  t.equal(command.size(), 1);
+  const one = node('one');
+  await one.follow();
+  await t.rejects(one.check(gone, {}), revoked);
+  commit('another');
+  const begun = clock.monotonic();
+  await one.enforce();
+  t.equal(clock.monotonic(), begun, 'nobody is waited for');
+});
+
 t.test('without Redis nothing is acknowledged; it is published by itself later', async (t) => {
   const { node, commit, state, counts, clock } = world();
   const one = node('one');
