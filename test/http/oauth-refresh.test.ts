@@ -83,7 +83,7 @@ const granted: Record<string, [outcome: string, arrange: (login: LoggedIn) => Pr
     'concurrent',
     async ({ refresh_token: token }) => {
       await rotate(token, 'k');
-      return { token, key: 'another' };
+      return { token, key: 'another-key-of-mine' };
     },
   ],
 };
@@ -196,7 +196,7 @@ const refused: Record<string, Refused> = {
     arrange: async ({ refresh_token: token }) => {
       await rotate(token, 'k');
       clock.advance(60);
-      return { token, key: 'another' };
+      return { token, key: 'another-key-of-mine' };
     },
     status: 401,
     code: 'refresh_token_reused',
