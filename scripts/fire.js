@@ -1,9 +1,9 @@
 // The proof under fire, at full size: see docs/fire.md. Progress goes to stderr, the result to stdout.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, root } from './build.js';
+import { keep, list, machine, run, today } from './measured.js';
 
 const HELP = `Honest clients refresh through a bad network while services are killed, PostgreSQL crashes and Redis is wiped.
 
@@ -19,8 +19,6 @@ Needs the binaries of PostgreSQL and Redis. Ends with 1 when a client was logged
 
 Example: npm run test:fire -- --clients 50 --seconds 20 --seed 7
 `;
-const MARK = ['<!-- result -->', '<!-- /result -->'];
-const DOCUMENT = join(root, 'docs/fire.md');
 /**
  * A parallel request without a key is safe within the leeway alone, and on a busy machine several crashes in a row may
  * last longer than the default of 10 s. A phone that is off is off for longer than the leeway.
@@ -46,20 +44,14 @@ function readOptions() {
   };
 }
 
-const list = (counts) =>
-  Object.entries(counts)
-    .sort(([, a], [, b]) => b - a)
-    .map(([what, times]) => `${times} × ${what}`)
-    .join(', ');
-
 function tableOf(report) {
   const { requests, ...faults } = report.network;
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const { clients, seconds, seed, pauseMs, leeway, offMs } = report.settings;
   const rows = {
-    date: new Date().toISOString().slice(0, 10),
+    date: today(),
     versions: `Keyturn ${version}, Node.js ${process.versions.node}, PostgreSQL ${report.versions.postgres}, Redis ${report.versions.redis}`,
-    machine: `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; everything on it`,
+    machine: machine(),
     settings: `${clients} clients, ${seconds} s, seed ${seed}, pauses of ${pauseMs.join(' to ')} ms, leeway ${leeway}, phones off for ${offMs / 1000} s`,
     'requests on the network': requests,
     'faults injected': list(faults),
@@ -80,20 +72,7 @@ function tableOf(report) {
   return ['|   |   |', '| - | - |', ...lines].join('\n');
 }
 
-function write(table) {
-  const text = readFileSync(DOCUMENT, 'utf8');
-  const [start, end] = MARK.map((mark) => text.indexOf(mark));
-  if (start === -1 || end < start) throw new Error(`${DOCUMENT} has no place for the result`);
-  writeFileSync(DOCUMENT, `${text.slice(0, start + MARK[0].length)}\n\n${table}\n\n${text.slice(end)}`);
-}
-
-const undoing = [];
-async function undo() {
-  for (const work of undoing.splice(0).reverse()) await work();
-}
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => undo().finally(() => process.exit(1)));
-
-async function main() {
+async function main(scope) {
   let options;
   try {
     options = readOptions();
@@ -108,7 +87,6 @@ async function main() {
   }
   ensureBuilt();
   const { fire, missingFrom } = await import('../dist/test/system/fire/fire.js');
-  const scope = { teardown: (work) => undoing.push(work) };
   const settings = { clients, seconds, seed, ...HABITS };
   const report = await fire(scope, settings, (text) => process.stderr.write(`${text}\n`));
   const table = tableOf(report);
@@ -118,16 +96,8 @@ async function main() {
   if (!report.heard['late 200 replayed']) missing.push('a retry after the leeway');
   if (missing.length > 0)
     process.stdout.write(`\nnever happened, so nothing is proved about it: ${missing.join(', ')}\n`);
-  if (flags.write) write(table);
+  if (flags.write) keep('fire.md', 'result', table);
   return report.findings.length + missing.length > 0 ? 1 : 0;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`${error.stack ?? error}\n`);
-  process.exitCode = 2;
-} finally {
-  await undo();
-}
-process.exit();
+await run(main);

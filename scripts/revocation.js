@@ -1,10 +1,10 @@
 // The proof that what is acknowledged is enforced, at full size: see docs/revocation-proof.md. Progress goes to stderr, the
 // result to stdout.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureBuilt, root } from './build.js';
+import { keep, list, machine, run, today } from './measured.js';
 
 const HELP = `Sessions are revoked in every way there is, on three nodes, and the tokens tried on all of them at once, while Redis is
 paused, flushed, restarted empty, failed over, and cut off from a node.
@@ -23,8 +23,6 @@ or refused that none does.
 
 Example: npm run test:revocation -- --tries 500 --seed 7
 `;
-const MARK = ['<!-- result -->', '<!-- /result -->'];
-const DOCUMENT = join(root, 'docs/revocation-proof.md');
 const MAX_SEED = 2 ** 31;
 const MUTATIONS = ['does not wait', 'needs no lease'];
 
@@ -49,11 +47,6 @@ function readOptions() {
   };
 }
 
-const list = (counts) =>
-  Object.entries(counts)
-    .sort(([, a], [, b]) => b - a)
-    .map(([what, times]) => `${times} × ${what}`)
-    .join(', ');
 const total = (counts) => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
 function tableOf(reports) {
@@ -62,14 +55,8 @@ function tableOf(reports) {
   return [
     row('', ({ settings }) => (settings.topology === 'sentinels' ? 'under Sentinels' : 'one Redis')),
     row('-', () => '-'),
-    row(
-      'date, version',
-      () => `${new Date().toISOString().slice(0, 10)}, Keyturn ${version}, Node.js ${process.versions.node}`,
-    ),
-    row(
-      'machine',
-      () => `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; everything on it`,
-    ),
+    row('date, version', () => `${today()}, Keyturn ${version}, Node.js ${process.versions.node}`),
+    row('machine', () => machine()),
     row('seed', ({ settings }) => settings.seed),
     row('time', ({ seconds }) => `${seconds} s`),
     row('what was hurt', ({ troubles }) => list(troubles)),
@@ -85,20 +72,7 @@ function tableOf(reports) {
   ].join('\n');
 }
 
-function write(table) {
-  const text = readFileSync(DOCUMENT, 'utf8');
-  const [start, end] = MARK.map((mark) => text.indexOf(mark));
-  if (start === -1 || end < start) throw new Error(`${DOCUMENT} has no place for the result`);
-  writeFileSync(DOCUMENT, `${text.slice(0, start + MARK[0].length)}\n\n${table}\n\n${text.slice(end)}`);
-}
-
-const undoing = [];
-async function undo() {
-  for (const work of undoing.splice(0).reverse()) await work();
-}
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => undo().finally(() => process.exit(1)));
-
-async function main() {
+async function main(scope) {
   let options;
   try {
     options = readOptions();
@@ -114,7 +88,6 @@ async function main() {
   const { startPostgres } = await import('../dist/test/support/servers.js');
   const { migratedDatabase } = await import('../dist/test/support/databases.js');
   const { missingFrom, prepare } = await import('../dist/test/system/revocation/proof.js');
-  const scope = { teardown: (work) => undoing.push(work) };
   const postgres = await startPostgres();
   if (postgres === null) throw new Error('the binaries of PostgreSQL are needed');
   scope.teardown(() => postgres.stop());
@@ -141,16 +114,8 @@ async function main() {
   for (const finding of findings.slice(0, 50)) process.stdout.write(`\n${finding}\n`);
   if (missing.length > 0)
     process.stdout.write(`\nnever happened, so nothing is proved about it: ${missing.join(', ')}\n`);
-  if (options.write) write(table);
+  if (options.write) keep('revocation-proof.md', 'result', table);
   return findings.length + missing.length > 0 ? 1 : 0;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`${error.stack ?? error}\n`);
-  process.exitCode = 2;
-} finally {
-  await undo();
-}
-process.exit();
+await run(main);
