@@ -209,6 +209,36 @@ async function contract(t: Test, database: Database): Promise<void> {
     t.ok((notBefore ?? 0) - now >= 600 + CLOCK_TOLERANCE_S * 1000);
   });
 
+  await t.test('a session past its end is no live one, and its access tokens are revoked all the same', async (t) => {
+    const user = await newUser();
+    const id = await newSession(user);
+    await execute(database, `UPDATE sessions SET idle_expires_at = created_at WHERE id = '${id}'`);
+    let wasLive = true;
+    const made = await added(async () => {
+      wasLive = await sessions.end(id, user, 'logout', event('session.ended'));
+    });
+    t.match(made, [{ kind: 'sid', value: id }]);
+    t.same([made.length, wasLive], [1, false]);
+  });
+
+  await t.test('who revokes a user waits for the login in progress, and ends what it began', async (t) => {
+    if (database.pool === undefined) return;
+    const user = await newUser();
+    const template = await newSession(user);
+    const begun = ids.uuid();
+    let revoked: Promise<unknown> = Promise.resolve();
+    await database.transaction(async (sql) => {
+      await sql.query({ name: 'test_login', text: 'SELECT id FROM users WHERE id = $1 FOR SHARE' }, [user]);
+      revoked = sessions.revokeUser(user, event('revocation.created'));
+      await sleep(200);
+      const copied = `INSERT INTO sessions SELECT (jsonb_populate_record(s, jsonb_build_object('id', $2::text, 'revoked_at', NULL, 'revoke_reason', NULL))).* FROM sessions s WHERE id = $1`;
+      await sql.query({ name: 'test_begin', text: copied }, [template, begun]);
+    });
+    await revoked;
+    const [row] = await rowsOf(database, 'sessions', `id = '${begun}'`);
+    t.ok(row?.revoked_at instanceof Date);
+  });
+
   await t.test('a rule lasts as long as a token that it concerns can be out', async (t) => {
     const user = await newUser();
     await newSession(user);
