@@ -131,7 +131,8 @@ export interface Received {
 export const send = (url: string, path: string, { method = 'GET', headers = [], body }: Sent = {}): Promise<Received> =>
   new Promise((resolve, reject) => {
     const { host, hostname, port } = new URL(url);
-    const length = body === undefined ? [] : ['Content-Length', String(Buffer.byteLength(body))];
+    const hasBody = body !== undefined || method === 'POST';
+    const length = hasBody ? ['Content-Length', String(Buffer.byteLength(body ?? ''))] : [];
     const sent = ['Host', host, 'Connection', 'close', ...length, ...headers];
     request({ hostname, port, path, method, headers: sent }, async (response: IncomingMessage) => {
       noteSecret(response.headers.jwt);

@@ -1,9 +1,6 @@
 /** Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. */
 import t, { type Test } from 'tap';
-import { buildLocalApp } from '../../src/http/local-app.js';
-import { createLogger } from '../../src/logger.js';
 import { breakableProjection } from '../support/breakable-projection.js';
-import { commandsOn } from '../support/command-line.js';
 import { gatewayNames, type Sent, send, startBackend, startGateway, withoutGateway } from '../support/gateways.js';
 import { PASSWORD, startService } from '../support/service.js';
 
@@ -13,10 +10,17 @@ const MINUTE = 60;
 const redis = breakableProjection();
 const service = await startService(t, { env: { TRUST_PROXY: '127.0.0.1' }, projection: redis.projection });
 const userId = await service.register();
-const local = await buildLocalApp(service.services, createLogger('silent'));
-t.teardown(() => local.close());
-const settings = `--audience api --scope orders:write --token-delivery header --cors-origin ${ORIGIN}`;
-await commandsOn(local).json(`clients create --client-id web ${settings}`.split(' '));
+const web = {
+  clientId: 'web',
+  name: 'Web',
+  type: 'public',
+  audiences: ['api'],
+  tokenDelivery: 'header',
+  corsOrigins: [ORIGIN],
+} as const;
+await service.services.clients.create(web);
+await service.services.clients.create({ ...web, clientId: 'archivist', scopes: ['orders:write'] });
+await service.services.directory.load();
 
 const { server } = service.app;
 await service.app.listen({ host: '127.0.0.1', port: 0 });
@@ -24,7 +28,10 @@ const address = server.address();
 const keyturn = typeof address === 'object' && address !== null ? address.port : 0;
 /** What the gateways have asked Keyturn. */
 const asked: { method: string; url: string; headers: NodeJS.Dict<string | string[]> }[] = [];
-server.prependListener('request', ({ method = '', url = '', headers }) => asked.push({ method, url, headers }));
+server.prependListener('request', ({ method = '', url = '', headers }) =>
+  // Keyturn changes its own.
+  asked.push({ method, url, headers: { ...headers } }),
+);
 
 const { arrived, port: backend } = await startBackend(t);
 
@@ -153,12 +160,13 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
       '/orders/archive;x=1',
       '/x/..;/orders/archive',
       '/x/..%5corders/archive',
+      '/x/..\\orders/archive',
       '/x/%252e%252e/orders/archive',
     ];
     const headers = bearer(token);
     await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
 
-    const { token: scoped } = await login(url, { scope: 'orders:write' });
+    const { token: scoped } = await login(url, { client_id: 'archivist' });
     const before = arrived.length;
     t.equal((await send(url, '/orders/archive', { headers: bearer(scoped) })).status, 404, "the backend's own answer");
     t.match(arrived[before], { url: '/orders/archive', headers: { 'x-auth-scope': 'orders:write' } });
@@ -182,7 +190,6 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
       'a token in a cookie': { headers: ['Cookie', `jwt=${token}`] },
       'two tokens, of which one is good': { headers: [...bearer(token), ...bearer('nonsense')] },
       'two tokens, of which the second is good': { headers: [...bearer('nonsense'), ...bearer(token)] },
-      'a good one that Connection names': { headers: [...bearer(token), 'Connection', 'close, Authorization'] },
       'a path that leads out': { path: '/auth/v1/login/../../../whoami' },
       'a path with coded slashes': { path: '/auth%2fv1%2flogin%2f..%2f..%2f..%2fwhoami' },
       'a very long path': { path: `/${'a'.repeat(20_000)}` },
