@@ -150,7 +150,7 @@ export interface Arrived {
 }
 
 /** The backend of the examples, and all that has got to it. */
-export async function startBackend(t: Scope): Promise<{ port: number; arrived: Arrived[] }> {
+export async function startBackend(t: Scope): Promise<{ server: Server; port: number; arrived: Arrived[] }> {
   const { server } = (await import(join(examples, 'backend/server.mjs'))) as { server: Server };
   const arrived: Arrived[] = [];
   server.prependListener('request', ({ method = '', url = '', headers, rawHeaders }) => {
@@ -167,5 +167,5 @@ export async function startBackend(t: Scope): Promise<{ port: number; arrived: A
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
-  return { port: address.port, arrived };
+  return { server, port: address.port, arrived };
 }

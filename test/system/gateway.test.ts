@@ -1,4 +1,5 @@
 /** Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. */
+import type { Server } from 'node:http';
 import t, { type Test } from 'tap';
 import { breakableProjection } from '../support/breakable-projection.js';
 import { gatewayNames, type Sent, send, startBackend, startGateway, withoutGateway } from '../support/gateways.js';
@@ -33,7 +34,16 @@ server.prependListener('request', ({ method = '', url = '', headers }) =>
   asked.push({ method, url, headers: { ...headers } }),
 );
 
-const { arrived, port: backend } = await startBackend(t);
+const { arrived, port: backend, server: backendServer } = await startBackend(t);
+
+/** Until it is called: nobody listens there. */
+async function takeAway(away: Server, port: number): Promise<() => Promise<void>> {
+  await new Promise((resolve) => {
+    away.close(resolve);
+    away.closeAllConnections();
+  });
+  return () => new Promise((resolve) => away.listen(port, '127.0.0.1', resolve));
+}
 
 async function pass(seconds: number): Promise<void> {
   service.clock.advance(seconds);
@@ -99,6 +109,15 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     }
     const head = await send(url, '/whoami', { method: 'HEAD', headers: bearer(token) });
     t.match(head, { status: 200, body: '', headers: { jwt: /^ey/ } });
+  },
+
+  async 'a backend that is down does not cost the client its renewed token'(t, url) {
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    const bringBack = await takeAway(backendServer, backend);
+    t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 502, headers: { jwt: /^ey/ } });
+    await bringBack();
+    t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 200, headers: { jwt: /^ey/ } });
   },
 
   async 'requests at one time with one token are all good, and so is what each of them gets'(t, url) {
@@ -213,7 +232,8 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     const others = ['X-Forwarded-For', '203.0.113.7', 'Forwarded', 'for=203.0.113.7', 'X-Real-Ip', '203.0.113.7'];
     const id = ['X-Request-Id', 'evil\t"}'];
     // Connection names what a proxy drops: not what the gateway itself has set.
-    const connection = ['Connection', 'close, X-Auth-Subject, X-Forwarded-For', 'Upgrade', 'h2c'];
+    const named = ['X-Auth-Subject', 'X-Forwarded-For', 'X-Real-Ip', 'X-Request-Id', 'Upgrade'];
+    const connection = ['Connection', `close, ${named.join(', ')}`, 'Upgrade', 'h2c'];
     const headers = [...bearer(token), ...forged, ...forged, ...others, ...id, ...connection];
     t.match(await send(url, '/whoami', { headers }), { status: 200 });
     const { headers: seen = {}, rawHeaders = [] } = arrived.at(-1) ?? {};
@@ -221,6 +241,8 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
       'x-auth-subject': userId,
       'x-auth-client': 'web',
       'x-forwarded-for': '127.0.0.1',
+      'x-real-ip': '127.0.0.1',
+      'x-request-id': /^[0-9a-f-]{32,36}$/,
       upgrade: undefined,
     });
     t.notMatch(rawHeaders.join('\n'), /evil|203\.0\.113\.7/);
@@ -322,10 +344,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
 
   async 'nothing is let through while Keyturn is down'(t, url) {
     const { token } = await login(url);
-    await new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    });
+    const bringBack = await takeAway(server, keyturn);
     const before = arrived.length;
     for (const sent of [{}, { method: 'POST', body: '{}' }, { method: 'HEAD' }]) {
       const response = await send(url, '/whoami', { ...sent, headers: bearer(token) });
@@ -333,7 +352,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     }
     t.equal((await send(url, '/whoami')).status, 503, 'without a token too');
     t.equal(arrived.length, before);
-    await new Promise<void>((resolve) => server.listen(keyturn, '127.0.0.1', resolve));
+    await bringBack();
     t.equal((await send(url, '/whoami', { headers: bearer(token) })).status, 200, 'and all is well when it is back');
   },
 };
