@@ -6,6 +6,7 @@ import { type ErrorCode, Refusal } from './errors.js';
 import type { KeyRing } from './key-ring.js';
 import { isObject, parseStrictJson } from './strict-json.js';
 import { type SessionId, type SigningAlg, seconds, signingAlgs } from './types.js';
+import { createVerifiedTokens, type VerifiedToken } from './verified-tokens.js';
 
 /** For `exp`, `nbf` and `iat`, seconds: nodes' and services' clocks differ a little. */
 export const CLOCK_TOLERANCE_S = 5;
@@ -141,14 +142,26 @@ export interface VerifierParts {
 }
 
 export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
-  return async (token, expected) => {
+  const verified = createVerifiedTokens();
+
+  async function verify(token: string): Promise<VerifiedToken> {
     const { alg, kid, claims, signingInput, signature } = parseToken(token);
     const key = await keys.find(kid);
     if (key === null) throw new Refusal('unknown_key');
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
     if (key.alg !== alg) throw new Refusal('unsupported_algorithm');
     if (!(await verifySignature(alg, key.publicJwk, signingInput, signature))) throw new Refusal('invalid_signature');
-    return checkClaims(claims, issuer, expected, seconds(clock.now()));
+    return { key, claims };
+  }
+
+  return async (token, expected) => {
+    const known = verified.get(token);
+    const isKnown = known !== undefined && (await keys.find(known.key.kid)) === known.key;
+    const found = isKnown ? known : await verify(token);
+    const checked = checkClaims(found.claims, issuer, expected, seconds(clock.now()));
+    // Not those that are no good any more: somebody may have many of them.
+    if (!isKnown) verified.set(token, found);
+    return checked;
   };
 }
 

@@ -1,0 +1,31 @@
+/**
+ * Tokens whose signature was found right, so that the next check of one is a look-up: a gateway asks about the same token
+ * with every request of its holder. What can change, the time, the demands and the keys, is checked each time.
+ */
+import type { PublishedKey } from './key-ring.js';
+
+/** About 3 kB each. When it is full, the one that has been in it for longest goes. */
+const MAX_TOKENS = 5_000;
+
+export interface VerifiedToken {
+  /** Good for as long as this very key is published. */
+  key: PublishedKey;
+  claims: Record<string, unknown>;
+}
+
+export interface VerifiedTokens {
+  get(token: string): VerifiedToken | undefined;
+  set(token: string, verified: VerifiedToken): void;
+}
+
+export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
+  const tokens = new Map<string, VerifiedToken>();
+  return {
+    get: (token) => tokens.get(token),
+    set(token, verified) {
+      const [oldest] = tokens.keys();
+      if (tokens.size >= most && oldest !== undefined) tokens.delete(oldest);
+      tokens.set(token, verified);
+    },
+  };
+}
