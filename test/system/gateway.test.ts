@@ -317,8 +317,8 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     for (const path of paths) {
       const before = asked.length;
       await send(url, path, { headers: bearer(token) });
-      const beyondTheCheck = asked.slice(before).filter((request) => request.url !== '/v1/authorize?audience=api');
-      t.same(beyondTheCheck, [], path);
+      const urls = asked.slice(before).map((request) => request.url);
+      t.ok(urls.length <= 1 && urls.every((one) => one === '/v1/authorize?audience=api'), `${path}: ${urls}`);
     }
     t.match(await send(url, '/auth/v1/me', { headers: bearer(token) }), { status: 200, body: /ada@example\.com/ });
   },
