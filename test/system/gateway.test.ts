@@ -1,81 +1,11 @@
 /** Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. */
-import type { Server } from 'node:http';
 import t, { type Test } from 'tap';
-import { breakableProjection } from '../support/breakable-projection.js';
-import { gatewayNames, type Sent, send, startBackend, startGateway, withoutGateway } from '../support/gateways.js';
-import { PASSWORD, startService } from '../support/service.js';
+import { bearer, JSON_BODY, login, ORIGIN, refusalOf, startBehindGateways } from '../support/behind-gateways.js';
+import { gatewayNames, send, startGateway, withoutGateway } from '../support/gateways.js';
 
-const ORIGIN = 'https://app.example.com';
 const MINUTE = 60;
-
-const redis = breakableProjection();
-const service = await startService(t, { env: { TRUST_PROXY: '127.0.0.1' }, projection: redis.projection });
-const userId = await service.register();
-const web = {
-  clientId: 'web',
-  name: 'Web',
-  type: 'public',
-  audiences: ['api'],
-  tokenDelivery: 'header',
-  corsOrigins: [ORIGIN],
-} as const;
-await service.services.clients.create(web);
-await service.services.clients.create({ ...web, clientId: 'archivist', scopes: ['orders:write'] });
-await service.services.directory.load();
-
-const { server } = service.app;
-await service.app.listen({ host: '127.0.0.1', port: 0 });
-const address = server.address();
-const keyturn = typeof address === 'object' && address !== null ? address.port : 0;
-/** What the gateways have asked Keyturn. */
-const asked: { method: string; url: string; headers: NodeJS.Dict<string | string[]> }[] = [];
-server.prependListener('request', ({ method = '', url = '', headers }) =>
-  // Keyturn changes its own.
-  asked.push({ method, url, headers: { ...headers } }),
-);
-
-const { arrived, port: backend, server: backendServer } = await startBackend(t);
-
-/** Until it is called: nobody listens there. */
-async function takeAway(away: Server, port: number): Promise<() => Promise<void>> {
-  await new Promise((resolve) => {
-    away.close(resolve);
-    away.closeAllConnections();
-  });
-  return () => new Promise((resolve) => away.listen(port, '127.0.0.1', resolve));
-}
-
-async function pass(seconds: number): Promise<void> {
-  service.clock.advance(seconds);
-  await service.services.keys.load();
-  await service.services.revocations.follow();
-}
-
-const bearer = (token: string): string[] => ['Authorization', `Bearer ${token}`];
-const json = ['Content-Type', 'application/json'];
-
-async function login(url: string, more: Record<string, string> = {}) {
-  const body = JSON.stringify({ email: 'ada@example.com', password: PASSWORD, client_id: 'web', ...more });
-  const response = await send(url, '/auth/v1/login', { method: 'POST', headers: json, body });
-  return { ...response, token: String(response.headers.jwt) };
-}
-
-/** The code of a refusal, and its challenge. */
-const refusal = ({ status, headers, body }: Awaited<ReturnType<typeof send>>) => ({
-  status,
-  code: JSON.parse(body).code,
-  challenge: headers['www-authenticate'],
-});
-
-/** That none of the requests gets to the backend. */
-async function getsNothingThrough(t: Test, url: string, requests: Record<string, Sent & { path?: string }>) {
-  for (const [what, { path = '/whoami', ...sent }] of Object.entries(requests)) {
-    const before = arrived.length;
-    const { status } = await send(url, path, sent);
-    t.ok(status >= 400, `${what}: ${status}`);
-    t.same(arrived.slice(before), [], `${what}: nothing arrives`);
-  }
-}
+const stage = await startBehindGateways(t);
+const { userId, asked, arrived, pass, getsNothingThrough } = stage;
 
 /** What both do, by what it says. */
 const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
@@ -114,7 +44,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
   async 'a backend that is down does not cost the client its renewed token'(t, url) {
     const { token } = await login(url);
     await pass(2 * MINUTE);
-    const bringBack = await takeAway(backendServer, backend);
+    const bringBack = await stage.takeBackendAway();
     t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 502, headers: { jwt: /^ey/ } });
     await bringBack();
     t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 200, headers: { jwt: /^ey/ } });
@@ -140,7 +70,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     }
     await pass(31 * MINUTE);
     const before = arrived.length;
-    t.match(refusal(await send(url, '/whoami', { headers: bearer(token) })), {
+    t.match(refusalOf(await send(url, '/whoami', { headers: bearer(token) })), {
       status: 401,
       code: 'token_expired',
       challenge: 'Bearer realm="keyturn", error="invalid_token", error_description="token_expired"',
@@ -156,14 +86,14 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     t.equal(logout.status, 204);
     const before = arrived.length;
     for (const one of [token, renewed]) {
-      t.match(refusal(await send(url, '/whoami', { headers: bearer(one) })), { status: 401, code: 'token_revoked' });
+      t.match(refusalOf(await send(url, '/whoami', { headers: bearer(one) })), { status: 401, code: 'token_revoked' });
     }
     t.equal(arrived.length, before);
   },
 
   async 'a location that demands a scope lets in nobody without it, however the path is written'(t, url) {
     const { token } = await login(url);
-    t.match(refusal(await send(url, '/orders/archive', { headers: bearer(token) })), {
+    t.match(refusalOf(await send(url, '/orders/archive', { headers: bearer(token) })), {
       status: 403,
       code: 'insufficient_scope',
       challenge: /error="insufficient_scope"/,
@@ -185,7 +115,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     const headers = bearer(token);
     await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
 
-    const { token: scoped } = await login(url, { client_id: 'archivist' });
+    const { token: scoped } = await login(url, 'archivist');
     const before = arrived.length;
     t.equal((await send(url, '/orders/archive', { headers: bearer(scoped) })).status, 404, "the backend's own answer");
     t.match(arrived[before], { url: '/orders/archive', headers: { 'x-auth-scope': 'orders:write' } });
@@ -254,7 +184,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     const { token } = await login(url);
     const body = JSON.stringify({ item: 'tea'.repeat(50_000) });
     const before = asked.length;
-    const headers = [...bearer(token), ...json, 'Cookie', 'theme=dark'];
+    const headers = [...bearer(token), ...JSON_BODY, 'Cookie', 'theme=dark'];
     const response = await send(url, '/orders', { method: 'POST', headers, body });
     t.match(response, { status: 201 });
     t.ok(response.body === `${body}\n`);
@@ -317,8 +247,8 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     for (const path of paths) {
       const before = asked.length;
       await send(url, path, { headers: bearer(token) });
-      const beyondTheCheck = asked.slice(before).filter((request) => request.url !== '/v1/authorize?audience=api');
-      t.same(beyondTheCheck, [], path);
+      const urls = asked.slice(before).map((request) => request.url);
+      t.ok(urls.length <= 1 && urls.every((one) => one === '/v1/authorize?audience=api'), `${path}: ${urls}`);
     }
     t.match(await send(url, '/auth/v1/me', { headers: bearer(token) }), { status: 200, body: /ada@example\.com/ });
   },
@@ -329,22 +259,22 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
   ) {
     const { token } = await login(url);
     // The view of the revocations is too old to be trusted, and Redis cannot be asked.
-    service.clock.advance(2 * MINUTE);
-    redis.break();
-    t.teardown(() => redis.mend());
+    stage.clock.advance(2 * MINUTE);
+    stage.redis.break();
+    t.teardown(() => stage.redis.mend());
     const before = arrived.length;
     const response = await send(url, '/whoami', { headers: ['Origin', ORIGIN, ...bearer(token)] });
     t.match(response, { status: 503, headers: { 'retry-after': /^\d+$/, 'access-control-allow-origin': ORIGIN } });
     t.equal(JSON.parse(response.body).code, 'authorization_unavailable');
     t.equal(arrived.length, before);
-    redis.mend();
+    stage.redis.mend();
     await pass(0);
     t.equal((await send(url, '/whoami', { headers: bearer(token) })).status, 200);
   },
 
   async 'nothing is let through while Keyturn is down'(t, url) {
     const { token } = await login(url);
-    const bringBack = await takeAway(server, keyturn);
+    const bringBack = await stage.takeKeyturnAway();
     const before = arrived.length;
     for (const sent of [{}, { method: 'POST', body: '{}' }, { method: 'HEAD' }]) {
       const response = await send(url, '/whoami', { ...sent, headers: bearer(token) });
@@ -359,7 +289,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
 
 for (const name of gatewayNames) {
   t.test(name, { skip: withoutGateway(name) }, async (t) => {
-    const url = await startGateway(t, name, { keyturn, backend });
+    const url = await startGateway(t, name, stage.ports);
     for (const [what, holds] of Object.entries(expectations)) await t.test(what, (t) => holds(t, url));
   });
 }
