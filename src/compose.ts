@@ -1,4 +1,5 @@
 /** Wires adapters into domain into services: the one place that knows all layers. */
+import type { FastifyBaseLogger } from 'fastify';
 import { createPasswordHasher } from './adapters/argon2/password-hasher.js';
 import { isCommonPassword } from './adapters/common-passwords/common-passwords.js';
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
@@ -25,6 +26,7 @@ import { createAccounts } from './domain/accounts.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
+import { createClientDirectory } from './domain/client-directory.js';
 import { createClients } from './domain/clients.js';
 import { createIds } from './domain/ids.js';
 import { createIntrospect } from './domain/introspection.js';
@@ -39,8 +41,10 @@ import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
+import { createSlidingSessions } from './domain/sliding-sessions.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
+import type { HttpSettings } from './http/app.js';
 import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { Clock } from './ports/clock.js';
@@ -155,6 +159,15 @@ const createHasher = (config: Config): PasswordHasher =>
     queue: config.ARGON2_QUEUE,
   });
 
+export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSettings => ({
+  logger,
+  trustProxy: config.TRUST_PROXY,
+  corsOrigins: config.CORS_ORIGINS,
+  limitRequests: config.LIMIT_REQUESTS,
+  accessTokenHeader: config.ACCESS_TOKEN_HEADER,
+  authorizeAudience: config.AUTHORIZE_AUDIENCE,
+});
+
 /** What the administration stands on. */
 export type Ground = Omit<Foundation, 'places'>;
 
@@ -190,7 +203,7 @@ export function composeAdministration(
   { keys, signingKeys } = composeKeys(config, ground),
   revocations = composeRevocations(config, ground),
 ): Administration {
-  const { database, clock, random } = ground;
+  const { database, announcements, clock, random } = ground;
   const sessions = createSessionStore(database);
   return {
     users: createUserAdministration({
@@ -203,7 +216,13 @@ export function composeAdministration(
       random,
       ids: createIds(clock, random),
     }),
-    clients: createClientAdministration(createClientStore(database), revocations, clock, random),
+    clients: createClientAdministration({
+      store: createClientStore(database),
+      revocations,
+      announcements,
+      clock,
+      random,
+    }),
     keys: signingKeys,
     revocations: createRevocationAdministration({
       store: createRevocationStore(database),
@@ -237,7 +256,9 @@ export function compose(config: Config, foundation: Foundation): Services {
   const ids = createIds(clock, random);
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
-  const clients = createClients(createClientStore(database), clock, random);
+  const clientStore = createClientStore(database);
+  const clients = createClients(clientStore, clock, random);
+  const directory = createClientDirectory(clientStore);
   const guard = createGuard(
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
   );
@@ -280,11 +301,13 @@ export function compose(config: Config, foundation: Foundation): Services {
       },
     }),
     clients,
+    directory,
+    renewToken: createSlidingSessions({ store: sessionStore, directory, tokens, revocations, metrics, clock, within }),
     administration: composeAdministration(config, foundation, hasher, { keys, signingKeys }, revocations),
     revocations,
     feed: createRevocationFeed({ store: revocationStore, revocations, metrics, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids),
-    revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
+    revokeToken: createRevokeToken({ sessions, directory, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     keys,

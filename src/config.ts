@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import {
+  audience,
   boolean,
   duration,
   headerName,
@@ -112,7 +113,11 @@ export const variables = {
     meaning: 'Response header for clients with header delivery',
     default: 'jwt',
     parse: headerName,
-    later: true,
+  }),
+  AUTHORIZE_AUDIENCE: variable({
+    meaning: 'Audience of the tokens that `/v1/authorize` lets pass, where the check does not name one',
+    default: null,
+    parse: audience,
   }),
   REFRESH_REPLAY_WINDOW: variable({
     meaning: 'How long a retry with its Idempotency-Key is answered. Default: as long as the session lives',

@@ -9,7 +9,7 @@ import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
-import { compose, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './compose.js';
+import { compose, httpSettings, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
@@ -20,6 +20,7 @@ import { listenOnSocket } from './http/local-socket.js';
 import { buildMetricsApp } from './http/metrics-app.js';
 import type { Services } from './http/services.js';
 import { startCleanUp } from './jobs/clean-up.js';
+import { followClients } from './jobs/clients.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { startRevocations } from './jobs/revocations.js';
@@ -109,18 +110,15 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(every(POLL_S, follow, failed));
     closing.unshift(every(POLL_S, tend, failed));
 
+    closing.unshift(await followClients(services, announcements, log));
+
     metrics.watchRevocations(services.revocations);
     // Who cannot know yet what is revoked says so with each token, and serves all else.
     await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
     closing.unshift(startRevocations(services, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
 
-    const app = await buildApp(services, {
-      logger: log,
-      trustProxy: config.TRUST_PROXY,
-      corsOrigins: config.CORS_ORIGINS,
-      limitRequests: config.LIMIT_REQUESTS,
-    });
+    const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {
       const metricsApp = await buildMetricsApp(metrics, log);
       closing.unshift(() => metricsApp.close());

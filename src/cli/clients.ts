@@ -59,12 +59,29 @@ const withSettings = (command: Command): Command => {
       ),
     )
     .option('--required-role <role>', 'only users with this role get its tokens; repeat for several', collect)
-    .option('--access-token-ttl <duration>', 'how long an access token is good; 15m unless set', seconds)
-    .option('--idle-ttl <duration>', 'how long a session lives without a refresh; 14d unless set', seconds)
+    .option(
+      '--access-token-ttl <duration>',
+      'how long an access token is good; 15m unless set; with header delivery it is the idle ttl',
+      seconds,
+    )
+    .option(
+      '--idle-ttl <duration>',
+      'how long a session lives unused; 14d unless set, 30m with header delivery',
+      seconds,
+    )
     .option('--absolute-ttl <duration>', 'how long a session lives; 90d unless set', seconds)
-    .addOption(new Option('--token-delivery <delivery>', 'no effect in this version').choices(['body', 'header']))
-    .option('--renew-after <duration>', 'no effect in this version', seconds)
-    .option('--cors-origin <origin>', 'no effect in this version; repeat for several', collect);
+    .addOption(
+      new Option(
+        '--token-delivery <delivery>',
+        'header: the access token comes in a response header, and is renewed there; no refresh token',
+      ).choices(['body', 'header']),
+    )
+    .option(
+      '--renew-after <duration>',
+      'with header delivery: how old a token gets before it is renewed; 60s unless set',
+      seconds,
+    )
+    .option('--cors-origin <origin>', 'origin of its pages; repeat for several', collect);
 };
 
 /** As the API has them. What was not said is not sent, since JSON leaves out what is undefined. */

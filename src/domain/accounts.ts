@@ -38,6 +38,11 @@ export interface LoginRequest {
   caller: Caller;
 }
 
+/** The tokens, and where its client takes them. */
+export interface LoginResult extends IssuedTokens {
+  delivery: Client['tokenDelivery'];
+}
+
 export interface Accounts {
   /** Throws `email_taken`, `password_rejected`, `overloaded`. */
   register(fields: { email: string; password: string; caller: Caller }): Promise<User>;
@@ -45,7 +50,7 @@ export interface Accounts {
    * Throws `unknown_client`, `grant_not_allowed`, `audience_not_allowed`, `scope_not_allowed`, `too_many_attempts`,
    * `invalid_credentials`, `overloaded`; and only after the right password `account_disabled`, `role_required`.
    */
-  login(request: LoginRequest): Promise<IssuedTokens>;
+  login(request: LoginRequest): Promise<LoginResult>;
   /** Ends all other sessions. Throws `wrong_password`, `password_rejected`, `too_many_attempts`, `overloaded`. */
   changePassword(who: Authenticated, current: string, next: string, caller: Caller): Promise<void>;
   find(id: UserId): Promise<User | null>;
@@ -58,7 +63,7 @@ export interface AccountsParts {
   audit: AuditLog;
   hasher: PasswordHasher;
   isCommonPassword: (lowerCase: string) => boolean;
-  tokens: SessionTokens;
+  tokens: Pick<SessionTokens, 'ensureCanIssue' | 'issue'>;
   guard: Guard;
   revocations: Pick<Revocations, 'enforce'>;
   clock: Clock;
@@ -95,7 +100,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     return user;
   }
 
-  async function login(request: LoginRequest): Promise<IssuedTokens> {
+  async function login(request: LoginRequest): Promise<LoginResult> {
     const email = parseEmail(request.email);
     const client = await clients.forPublicGrant(request.clientId, 'password');
     const audience = chooseAudience(client, request.audience);
@@ -108,7 +113,8 @@ export function createAccounts(parts: AccountsParts): Accounts {
       if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) throw new Refusal('role_required');
       return user;
     });
-    return startSession(owner, client, audience, scope, request);
+    const issued = await startSession(owner, client, audience, scope, request);
+    return { ...issued, delivery: client.tokenDelivery };
   }
 
   /** Whoever the user is, and whether there is one, it takes one hash. */

@@ -1,5 +1,6 @@
 /** What administrators do with clients (applications). Each change leaves an audit event that says who did it. */
 import { validate as isUuid } from 'uuid';
+import type { Announcements } from '../ports/announcements.js';
 import type { ClientStore } from '../ports/client-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { Random } from '../ports/random.js';
@@ -27,19 +28,34 @@ export interface ClientAdministration {
 
 const isOrigin = (value: string): boolean => URL.canParse(value) && new URL(value).origin === value;
 
+/** Seconds. A token that is given a longer life could be revoked, and not forgotten about. */
+const MAX_HEADER_IDLE_TTL_S = 86_400;
+
 /** What a schema of each member alone cannot say. */
-function refuseOddities({ type, grants, idleTtl, absoluteTtl, corsOrigins }: Client): void {
+function refuseOddities(client: Client): void {
+  const { type, grants, accessTokenTtl, idleTtl, absoluteTtl, renewAfter, corsOrigins } = client;
+  const inHeader = client.tokenDelivery === 'header';
   const problems = [
     // RFC 6749 §4.4: for clients that can prove who they are. Login has no member for a secret.
     type === 'public' &&
       grants.includes('client_credentials') &&
       'grants: client_credentials is not for public clients',
     type === 'confidential' && grants.includes('password') && 'grants: password is not for confidential clients',
+    inHeader && idleTtl > MAX_HEADER_IDLE_TTL_S && 'idle_ttl: a day at most with token_delivery header',
+    inHeader && accessTokenTtl !== idleTtl && 'access_token_ttl: with token_delivery header it is the idle_ttl',
+    inHeader && renewAfter >= idleTtl && 'renew_after: not shorter than idle_ttl',
     idleTtl > absoluteTtl && 'idle_ttl: longer than absolute_ttl',
     !corsOrigins.every(isOrigin) && 'cors_origins: origins such as https://app.example.com',
   ];
   const detail = problems.find((problem) => problem !== false);
   if (detail !== undefined) throw new Refusal('invalid_request', { detail });
+}
+
+/** With header delivery one time to live decides the other. */
+function completed(before: Client, changes: Partial<ClientSettings>): Partial<ClientSettings> {
+  const { tokenDelivery, accessTokenTtl, idleTtl } = { ...before, ...changes };
+  const follows = tokenDelivery === 'header' && changes.accessTokenTtl === undefined && accessTokenTtl !== idleTtl;
+  return follows ? { ...changes, accessTokenTtl: idleTtl } : changes;
 }
 
 /** Each member with its value before and after; all are settings, and none is a secret. */
@@ -55,12 +71,19 @@ const MAX_ATTEMPTS = 5;
 
 const noSuchClient = () => new Refusal('not_found', { detail: 'There is no such client' });
 
-export function createClientAdministration(
-  store: ClientStore,
-  revocations: Pick<Revocations, 'enforce'>,
-  clock: Clock,
-  random: Random,
-): ClientAdministration {
+export interface ClientAdministrationParts {
+  store: ClientStore;
+  revocations: Pick<Revocations, 'enforce'>;
+  announcements: Pick<Announcements, 'announce'>;
+  clock: Clock;
+  random: Random;
+}
+
+export function createClientAdministration(parts: ClientAdministrationParts): ClientAdministration {
+  const { store, revocations, announcements, clock, random } = parts;
+  // Nodes that do not hear of it see it when they look by themselves.
+  const tell = () => announcements.announce('clients').catch(() => {});
+
   async function find(clientId: string): Promise<Client> {
     const client = await store.find(clientId);
     if (client === null) throw noSuchClient();
@@ -90,18 +113,22 @@ export function createClientAdministration(
       refuseOddities(made.client);
       if (!(await store.create(made.client, event('client.created', fields.clientId, by))))
         throw new Refusal('client_exists', { detail: `There is a client ${fields.clientId} already` });
+      await tell();
       return made;
     },
-    async update(clientId, changes, by) {
+    async update(clientId, asked, by) {
       // Somebody else may change it between the look and the change: two changes that are well by themselves need not be
       // together, and the event would tell of values that were not there.
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const before = await find(clientId);
+        const changes = completed(before, asked);
         const after = { ...before, ...changes };
         refuseOddities(after);
         const changed = changedMembers(before, changes);
-        if (await store.update(before, after, event('client.updated', clientId, by, { changed })))
+        if (await store.update(before, after, event('client.updated', clientId, by, { changed }))) {
+          await tell();
           return find(clientId);
+        }
       }
       throw new Refusal('overloaded', { retryAfter: 1 });
     },
@@ -117,6 +144,7 @@ export function createClientAdministration(
       const client = await find(clientId);
       if (isSeeded(clientId)) throw new Refusal('client_required');
       if ((await store.delete(clientId, event('client.deleted', clientId, by))) === null) throw noSuchClient();
+      await tell();
       await revocations.enforce();
       return client;
     },

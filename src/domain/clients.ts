@@ -26,6 +26,16 @@ export const clientDefaults = {
   renewAfter: 60,
 };
 
+/** Seconds. How long a session may be idle whose token comes in a header, unless the client says otherwise. */
+const HEADER_IDLE_TTL_S = 1800;
+
+/**
+ * With header delivery the access token is all that its holder has, so that it lives as long as the session may be idle:
+ * one time to live decides the other.
+ */
+const defaultsOf = ({ tokenDelivery, idleTtl = HEADER_IDLE_TTL_S }: Partial<ClientSettings>) =>
+  tokenDelivery === 'header' ? { ...clientDefaults, idleTtl, accessTokenTtl: idleTtl } : clientDefaults;
+
 /** What may be changed of a client; the rest it has for life. */
 export type ClientSettings = Omit<Client, 'clientId' | 'type' | 'secretHash' | 'createdAt'>;
 
@@ -72,7 +82,7 @@ export const newClientSecret = (random: Random): string =>
 export function makeClient(fields: NewClient, at: Instant, random: Random): { client: Client; secret: string | null } {
   const secret = fields.type === 'public' ? null : newClientSecret(random);
   const client: Client = {
-    ...clientDefaults,
+    ...defaultsOf(fields),
     scopes: [],
     grants: fields.type === 'public' ? ['password', 'refresh_token'] : ['client_credentials'],
     requiredRoles: [],

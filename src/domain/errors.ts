@@ -9,6 +9,7 @@ export const errorCodes = {
   invalid_request: 'The request is malformed',
   invalid_idempotency_key: 'The Idempotency-Key is not 1 to 255 visible ASCII characters',
   unknown_client: 'There is no such client',
+  audience_required: 'The check has to say which audience the token must be for',
   not_found: 'There is no such thing',
   method_not_allowed: 'The path does not have this method',
   request_timeout: 'The request took too long to arrive',

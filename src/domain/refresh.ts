@@ -135,7 +135,7 @@ export interface RefreshParts {
   audit: AuditLog;
   revocations: Pick<Revocations, 'enforce'>;
   metrics: Metrics;
-  tokens: SessionTokens;
+  tokens: Pick<SessionTokens, 'ensureCanIssue' | 'issue'>;
   clock: Clock;
   random: Random;
   settings: RefreshSettings;

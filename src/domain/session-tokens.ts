@@ -20,17 +20,47 @@ export interface IssuedTokens {
   subject: Subject;
 }
 
+/** An access token that takes the place of an older one of its session. */
+export interface RenewedToken {
+  accessToken: string;
+  /** Seconds since the epoch. */
+  iat: number;
+  jti: string;
+}
+
 export interface SessionTokens {
   /** Throws Refusal `signing_key_unavailable` while nothing can be issued. */
   ensureCanIssue(): void;
   /** `secret` is the secret of the row's current generation. */
   issue(found: SessionWithOwner, secret: Uint8Array, at: Instant): Promise<IssuedTokens>;
+  /** An access token alone, good from `usedAt` for as long as the session is if nobody uses it again. */
+  renew(found: SessionWithOwner, usedAt: Instant): Promise<RenewedToken>;
 }
+
+/** What all access tokens of a session say. */
+const contentOf = ({ session, roles }: SessionWithOwner) => ({
+  sub: session.userId,
+  aud: session.audience,
+  sid: session.id,
+  clientId: session.clientId,
+  scope: session.scope,
+  roles,
+  authTime: seconds(session.createdAt),
+});
+
+const endOf = ({ session }: SessionWithOwner): number => Math.min(session.idleExpiresAt, session.expiresAt);
 
 export function createSessionTokens(accessTokens: AccessTokenIssuer, newJti: () => string): SessionTokens {
   return {
     ensureCanIssue: () => accessTokens.ensureCanIssue(),
-    async issue({ session, roles, accessTokenTtl: ttl }, secret, at) {
+    async renew(found, usedAt) {
+      const iat = seconds(usedAt);
+      const jti = newJti();
+      const ttl = Math.floor(endOf(found) / 1000) - iat;
+      return { accessToken: await accessTokens.issue({ ...contentOf(found), iat, ttl, jti }), iat, jti };
+    },
+    async issue(found, secret, at) {
+      const { session, accessTokenTtl: ttl } = found;
       const now = seconds(at);
       const made = seconds(session.rotations[0]?.at ?? session.createdAt);
       // A repeated answer is the lost one to the byte while half of its access token's life is left; after that it
@@ -38,25 +68,13 @@ export function createSessionTokens(accessTokens: AccessTokenIssuer, newJti: () 
       const repeat = now - made < ttl / 2;
       const iat = repeat ? made : now;
       const jti = repeat ? jtiOf(secret, session.rotationSalt, session.id, session.generation) : newJti();
-      const accessToken = await accessTokens.issue({
-        sub: session.userId,
-        aud: session.audience,
-        iat,
-        ttl,
-        jti,
-        sid: session.id,
-        clientId: session.clientId,
-        scope: session.scope,
-        roles,
-        authTime: seconds(session.createdAt),
-      });
-      const end = Math.min(session.idleExpiresAt, session.expiresAt);
+      const accessToken = await accessTokens.issue({ ...contentOf(found), iat, ttl, jti });
       const response: TokenResponse = {
         access_token: accessToken,
         token_type: 'Bearer',
         expires_in: Math.max(0, iat + ttl - now),
         refresh_token: formatRefreshToken(session.id, session.generation, secret, session.familyKey),
-        refresh_token_expires_in: Math.max(0, Math.floor((end - at) / 1000)),
+        refresh_token_expires_in: Math.max(0, Math.floor((endOf(found) - at) / 1000)),
         session_id: session.id,
         scope: session.scope,
       };

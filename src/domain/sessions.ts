@@ -36,6 +36,12 @@ export interface Authenticated extends Bearer {
   clientId: string;
 }
 
+export interface Demand {
+  audience: string;
+  /** All of them are needed. */
+  scopes: readonly string[];
+}
+
 /** More devices than a person has; older sessions still count and end, but are not listed. */
 const MAX_LISTED = 100;
 
@@ -49,6 +55,13 @@ export const subjectOf = ({ sub, sid, jti, clientId }: AccessToken): Subject => 
   ...(clientId === null ? {} : { clientId }),
 });
 
+function requireScopes(token: AccessToken, scopes: readonly string[]): void {
+  const granted = token.scope.split(' ');
+  const missing = scopes.find((scope) => !granted.includes(scope));
+  if (missing === undefined) return;
+  throw new Refusal('insufficient_scope', { subject: subjectOf(token), detail: `the scope ${missing} is needed` });
+}
+
 export interface Sessions {
   /** Throws the codes of a bearer check, and `session_required` for a token that belongs to no session. */
   authenticate(bearer: string): Promise<Authenticated>;
@@ -56,11 +69,16 @@ export interface Sessions {
   authenticateAdmin(bearer: string): Promise<Authenticated>;
   /** A token of any audience, of a live session or of a service itself. Throws `insufficient_scope`. */
   authorize(bearer: string, scope: string): Promise<Bearer>;
+  /**
+   * What a gateway asks before each request: the token alone, its revocation included, and no database. Throws the codes of
+   * a bearer check and `insufficient_scope`.
+   */
+  check(bearer: string, demand: Demand): Promise<Bearer>;
   list(who: Authenticated): Promise<SessionSummary[]>;
   /** Throws `not_found` when the person has no such live session. */
   endOne(who: Authenticated, id: SessionId, caller: Caller): Promise<void>;
   endAll(who: Authenticated, includeCurrent: boolean, caller: Caller): Promise<void>;
-  logout(who: Authenticated, caller: Caller): Promise<void>;
+  logout(who: Pick<Authenticated, 'userId' | 'sessionId'>, caller: Caller): Promise<void>;
   /**
    * Does nothing, and says nothing, if the token is unknown, its session has ended, or it is not the client's; `clientId`
    * is null where the request does not say.
@@ -123,8 +141,12 @@ export function createSessions({ store, verify, revocations, clock }: SessionsPa
       const good = await goodToken(bearer, null);
       const { token } = good;
       if (token.sid !== null) await sessionOf(token, token.sid);
-      if (!token.scope.split(' ').includes(scope))
-        throw new Refusal('insufficient_scope', { subject: subjectOf(token), detail: `the scope ${scope} is needed` });
+      requireScopes(token, [scope]);
+      return good;
+    },
+    async check(bearer, { audience, scopes }) {
+      const good = await goodToken(bearer, audience);
+      requireScopes(good.token, scopes);
       return good;
     },
     list: (who) => store.listLive(who.userId, clock.now(), MAX_LISTED),

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import type { User as DomainUser } from '../domain/types.js';
 import { authenticate } from './bearer.js';
+import { deliver, type HeaderDelivery } from './header-delivery.js';
 import { callerOf } from './request-log.js';
 import {
   Audience,
@@ -12,6 +13,7 @@ import {
   ClientId,
   Closed,
   Email,
+  HeaderTokenResponse,
   NoContent,
   Password,
   refusals,
@@ -30,7 +32,14 @@ const shown = (user: DomainUser) => ({
   created_at: new Date(user.createdAt).toISOString(),
 });
 
-export function accountRoutes(app: App, { accounts, sessions }: Services): void {
+/** Of a response, for the OpenAPI document. */
+const deliveredToken = {
+  jwt: Type.String({
+    description: 'With header delivery: the access token, in the header that `ACCESS_TOKEN_HEADER` names',
+  }),
+};
+
+export function accountRoutes(app: App, { accounts, sessions }: Services, delivery: HeaderDelivery): void {
   app.post(
     '/v1/users',
     {
@@ -66,7 +75,10 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
           device_name: Type.Optional(shownText(100, 'Shown in the list of sessions')),
         }),
         response: {
-          200: TokenResponse,
+          200: Type.Union([TokenResponse, HeaderTokenResponse], {
+            description: 'The tokens of the session',
+            headers: deliveredToken,
+          }),
           ...refusals(
             '/v1/login',
             'unknown_client',
@@ -83,7 +95,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
         },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const {
         email,
         password,
@@ -95,7 +107,10 @@ export function accountRoutes(app: App, { accounts, sessions }: Services): void 
       const caller = callerOf(request);
       const issued = await accounts.login({ email, password, clientId, audience, scope, deviceName, caller });
       request.outcome.subject = issued.subject;
-      return issued.response;
+      if (issued.delivery === 'body') return issued.response;
+      const { access_token: token, session_id, expires_in } = issued.response;
+      deliver(reply, delivery, token);
+      return { session_id, expires_in };
     },
   );
 

@@ -1,15 +1,17 @@
 /** The public HTTP server: plugins, then routes, each registered here in so many words. */
-import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import { Refusal } from '../domain/errors.js';
 import { networkOf } from '../domain/limits.js';
 import { accountRoutes } from './account-routes.js';
 import { adminRoutes } from './admin/routes.js';
+import { type AuthorizeSettings, authorizeRoutes } from './authorize-routes.js';
 import { type BaseSettings, createApp, refuseUnknown } from './base-app.js';
 import { administratorOf } from './bearer.js';
 import { collectPaths, refuseOtherMethods } from './before-routing.js';
 import { acceptForms, acceptJson } from './bodies.js';
+import { allowOrigins, type CorsSettings } from './cors.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
+import { type HeaderDelivery, renewTokens } from './header-delivery.js';
 import { healthRoutes } from './health-routes.js';
 import { oauthRoutes } from './oauth-routes.js';
 import { revocationRoutes } from './revocation-routes.js';
@@ -19,8 +21,7 @@ import { tokenStateRoutes } from './token-state-routes.js';
 import type { App } from './typed.js';
 import { wellKnownRoutes } from './well-known-routes.js';
 
-export interface HttpSettings extends BaseSettings {
-  corsOrigins: readonly string[];
+export interface HttpSettings extends BaseSettings, CorsSettings, HeaderDelivery, AuthorizeSettings {
   /** Requests a minute from one address; 0 turns the limit off. */
   limitRequests: number;
 }
@@ -30,22 +31,8 @@ const MAX_COUNTED_ADDRESSES = 50_000;
 
 export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
   const app = createApp(services, settings);
-  if (settings.corsOrigins.length > 0) {
-    await app.register(cors, {
-      origin: [...settings.corsOrigins],
-      methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      exposedHeaders: [
-        'Keyturn-Refresh-Outcome',
-        'Retry-After',
-        'RateLimit-Limit',
-        'RateLimit-Remaining',
-        'RateLimit-Reset',
-        'X-Request-Id',
-      ],
-      maxAge: 600,
-      strictPreflight: false,
-    });
-  }
+  renewTokens(app, services.renewToken, settings);
+  await allowOrigins(app, services.directory, settings);
   if (settings.limitRequests > 0) {
     await app.register(rateLimit, {
       max: settings.limitRequests,
@@ -59,20 +46,21 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   }
   const paths = collectPaths(app);
   await registerDocs(app);
-  registerRoutes(app, services, paths);
+  registerRoutes(app, services, settings, paths);
   await app.ready();
   return app;
 }
 
-function registerRoutes(app: App, services: Services, paths: ReadonlySet<string>): void {
+function registerRoutes(app: App, services: Services, settings: HttpSettings, paths: ReadonlySet<string>): void {
   refuseUnknown(app);
   app.register(async (scope: App) => {
     acceptJson(scope);
-    accountRoutes(scope, services);
+    accountRoutes(scope, services, settings);
     sessionRoutes(scope, services);
     revocationRoutes(scope, services);
     adminRoutes(scope, services.administration, (request) => administratorOf(request, services.sessions));
   });
+  app.register(async (scope: App) => authorizeRoutes(scope, services, settings));
   app.register(async (scope: App) => {
     acceptForms(scope);
     oauthRoutes(scope, services);

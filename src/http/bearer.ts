@@ -1,7 +1,7 @@
 /** The bearer token of a request (RFC 6750 §2.1): in one Authorization header, and nowhere else. */
 import type { FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
-import { type Authenticated, type Bearer, type Sessions, subjectOf } from '../domain/sessions.js';
+import { type Authenticated, type Bearer, type Demand, type Sessions, subjectOf } from '../domain/sessions.js';
 import type { By } from '../domain/types.js';
 import { callerOf } from './request-log.js';
 
@@ -38,6 +38,7 @@ async function checked<Good extends Bearer>(
   const who = await check(bearer);
   request.outcome.subject = subjectOf(who.token);
   request.outcome.unchecked = who.revocation === 'unknown';
+  request.accessToken = who.token;
   return who;
 }
 
@@ -48,6 +49,10 @@ export const authenticate = (request: FastifyRequest, sessions: Sessions): Promi
 /** The token of whoever asks, if it has the scope. Throws the codes of a bearer check and `insufficient_scope`. */
 export const authorize = (request: FastifyRequest, sessions: Sessions, scope: string): Promise<Bearer> =>
   checked(request, (bearer) => sessions.authorize(bearer, scope));
+
+/** The token of a request that passes through a gateway. Throws the codes of a bearer check and `insufficient_scope`. */
+export const check = (request: FastifyRequest, sessions: Sessions, demand: Demand): Promise<Bearer> =>
+  checked(request, (bearer) => sessions.check(bearer, demand));
 
 /** The administrator behind the request. */
 export async function administratorOf(request: FastifyRequest, sessions: Sessions): Promise<By> {

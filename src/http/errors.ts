@@ -21,6 +21,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   invalid_request: request(400),
   invalid_idempotency_key: request(400),
   unknown_client: { status: 400, oauth: 'invalid_client', oauthStatus: 401 },
+  audience_required: request(400),
   not_found: request(404),
   method_not_allowed: request(405),
   request_timeout: request(408),

@@ -22,6 +22,7 @@ export const openapiOptions: FastifyDynamicSwaggerOptions = {
     tags: [
       { name: 'account', description: 'A person’s account' },
       { name: 'session', description: 'One login on one device' },
+      { name: 'gateway', description: 'For proxies in front of backends that know nothing of tokens' },
       { name: 'oauth', description: 'The standard endpoints' },
       { name: 'revocations', description: 'For services that check tokens by themselves' },
       { name: 'admin', description: 'For the audience `keyturn-admin` and the role `admin`; each change is audited' },

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import type { ErrorCode } from '../domain/errors.js';
+import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Caller, Subject } from '../domain/types.js';
 import type { Places } from '../ports/places.js';
 
@@ -11,6 +12,8 @@ export interface Outcome {
   subject: Subject;
   /** A token was let through though it is not known whether it is revoked. */
   unchecked: boolean;
+  /** What became of a renewal of the token that was due, and the token that took its place. */
+  renewal: { outcome: RenewalOutcome; jti: string | undefined } | null;
   /** Noted when the request comes: the socket of somebody who has hung up tells it no more. */
   ip: string | null;
 }
@@ -54,6 +57,7 @@ export const newOutcome = (request: FastifyRequest): Outcome => ({
   code: null,
   subject: {},
   unchecked: false,
+  renewal: null,
   ip: addressOf(request),
 });
 
@@ -66,7 +70,7 @@ export function registerOutcome(app: FastifyInstance): void {
 
 /** `hasHungUp`: the client did not wait for the answer. */
 export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHungUp: boolean): void {
-  const { code, subject, unchecked, ip } = request.outcome;
+  const { code, subject, unchecked, renewal, ip } = request.outcome;
   request.log.info(
     {
       method: request.method,
@@ -79,6 +83,7 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply, hasHung
       jti: subject.jti,
       client_id: subject.clientId,
       ...(unchecked ? { revocation: 'unknown' } : {}),
+      ...(renewal === null ? {} : { renewal: renewal.outcome, renewed_jti: renewal.jti }),
       ...(hasHungUp ? { hung_up: true } : {}),
       ms: Math.round(reply.elapsedTime * 10) / 10,
     },

@@ -50,6 +50,12 @@ export const TokenResponse = Closed(
   { title: 'TokenResponse', description: 'The tokens of the session' },
 );
 
+/** RFC 6749 has no such answer: the token is in the header that ACCESS_TOKEN_HEADER names. */
+export const HeaderTokenResponse = Closed(
+  { session_id: Uuid, expires_in: Type.Integer({ description: 'Seconds' }) },
+  { title: 'HeaderTokenResponse', description: 'For clients with header delivery' },
+);
+
 export const User = Closed(
   {
     id: Uuid,
@@ -83,7 +89,7 @@ export const OauthError = Type.Object(
 
 export const NoContent = Type.Null({ description: 'Done' });
 
-const bearerCodes: ErrorCode[] = (Object.keys(mappings) as ErrorCode[]).filter(
+export const bearerCodes: ErrorCode[] = (Object.keys(mappings) as ErrorCode[]).filter(
   (code) => mappings[code].status === 401 && mappings[code] === mappings.token_missing,
 );
 

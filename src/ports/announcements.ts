@@ -1,5 +1,5 @@
 /** What one node tells the others. Losing one is harmless: whoever listens also looks by itself from time to time. */
-export type Topic = 'signing-keys';
+export type Topic = 'signing-keys' | 'clients';
 
 export interface Announcements {
   announce(topic: Topic): Promise<void>;

@@ -1,8 +1,12 @@
 import type { ClientSettings } from '../domain/clients.js';
 import type { AuditEvent, Client, Sha256 } from '../domain/types.js';
 
+export type BrowserClient = Pick<Client, 'clientId' | 'tokenDelivery' | 'renewAfter' | 'corsOrigins'>;
+
 export interface ClientStore {
   find(clientId: string): Promise<Client | null>;
+  /** Those whose settings browsers meet: with header delivery, or with origins. In no order. */
+  ofBrowsers(): Promise<BrowserClient[]>;
   /** By client_id, in the order of the database: those after `after`, at most `limit`. */
   list(after: string | null, limit: number): Promise<Client[]>;
   /** False when the client_id is taken; then nothing is stored. */

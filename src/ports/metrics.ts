@@ -1,4 +1,5 @@
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
+import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Expiring } from './expired-rows.js';
 
 export interface AnsweredRequest {
@@ -14,6 +15,8 @@ export interface AnsweredRequest {
 export interface Metrics {
   /** Once for every refresh, whatever became of it. */
   refreshed(outcome: CountedOutcome): void;
+  /** Once for every renewal that was due. */
+  renewed(outcome: RenewalOutcome): void;
   answered(request: AnsweredRequest): void;
   /** A token of which it could not be told whether it is revoked. */
   revocationUnknown(outcome: 'refused' | 'let_through'): void;
@@ -32,6 +35,7 @@ export interface Metrics {
 /** Where nobody asks for the counts. */
 export const countNothing: Metrics = {
   refreshed() {},
+  renewed() {},
   answered() {},
   revocationUnknown() {},
   cleanedUp() {},

@@ -34,6 +34,13 @@ export interface RotationAttempt {
   caller: Caller;
 }
 
+/** Proof that a session of a client with header delivery was in use. */
+export interface Use {
+  sessionId: SessionId;
+  at: Instant;
+  caller: Caller;
+}
+
 /** All methods reject with Refusal `store_unavailable` when the store can't be reached; nothing is then half done. */
 export interface SessionStore {
   /**
@@ -48,6 +55,12 @@ export interface SessionStore {
    * exactly one gets the changed row; the others get null once it is committed, and read what is there.
    */
   rotate(attempt: RotationAttempt): Promise<SessionWithOwner | null>;
+  /**
+   * Moves the idle end of a live session whose client has header delivery, unless that was done less than the client's
+   * `renew_after` ago: however many ask at once, one of them writes. Resolves to the session as it then is, live or not,
+   * with the instant of the latest use that was written down; null when there is none.
+   */
+  slide(use: Use): Promise<(SessionWithOwner & { lastSeenAt: Instant }) | null>;
   /** Live sessions of a user, the last seen first, at most `limit`. */
   listLive(userId: UserId, at: Instant, limit: number): Promise<SessionSummary[]>;
   /** Ends one session of the user together with the audit event; false when there is no live one. */

@@ -122,7 +122,7 @@ t.test('a client has every setting that there is a flag for', async (t) => {
       '--grant',
       'client_credentials',
     ],
-    ...['--required-role', 'staff', '--access-token-ttl', '5m', '--idle-ttl', '1d', '--absolute-ttl', '2d'],
+    ...['--required-role', 'staff', '--access-token-ttl', '1d', '--idle-ttl', '1d', '--absolute-ttl', '2d'],
     ...['--token-delivery', 'header', '--renew-after', '30', '--cors-origin', 'https://app.example.com'],
   ];
   const expected = {
@@ -131,7 +131,7 @@ t.test('a client has every setting that there is a flag for', async (t) => {
     scopes: ['read'],
     grants: ['client_credentials'],
     required_roles: ['staff'],
-    access_token_ttl: 300,
+    access_token_ttl: 86_400,
     idle_ttl: 86_400,
     absolute_ttl: 172_800,
     token_delivery: 'header',

@@ -7,7 +7,7 @@ import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js'
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createMetrics, type PrometheusMetrics } from '../../src/adapters/prometheus/metrics.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
-import { compose } from '../../src/compose.js';
+import { compose, httpSettings } from '../../src/compose.js';
 import { type Config, readConfig } from '../../src/config.js';
 import { buildApp } from '../../src/http/app.js';
 import type { Services } from '../../src/http/services.js';
@@ -109,13 +109,9 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   });
   await services.clients.seed();
   await services.keys.load();
+  await services.directory.load();
   await services.revocations.follow();
-  const app = await buildApp(services, {
-    logger,
-    trustProxy: config.TRUST_PROXY,
-    corsOrigins: config.CORS_ORIGINS,
-    limitRequests: config.LIMIT_REQUESTS,
-  });
+  const app = await buildApp(services, httpSettings(config, logger));
   t.teardown(() => app.close());
 
   const call = async (request: InjectOptions) => {
@@ -124,9 +120,11 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     noteSecret(key, String(authorization ?? '').replace(/^\S+ +/, ''));
     // What the poll does in a running service: however far the clock was moved, the view of the keys is fresh.
     await services.keys.load();
+    await services.directory.load();
     await services.revocations.follow();
     const response = await app.inject(request);
     noteSecretsOf(response.body);
+    noteSecret(response.headers[config.ACCESS_TOKEN_HEADER]);
     return response;
   };
   const post = (url: string, body?: unknown, headers: Record<string, string> = {}) =>

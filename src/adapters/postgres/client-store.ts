@@ -85,6 +85,16 @@ export const createClientStore = (database: Database): ClientStore => ({
     );
   },
 
+  async ofBrowsers() {
+    const rows = await database.orm((prisma) =>
+      prisma.client.findMany({
+        where: { OR: [{ tokenDelivery: 'header' }, { NOT: { corsOrigins: { isEmpty: true } } }] },
+        select: { clientId: true, tokenDelivery: true, renewAfter: true, corsOrigins: true },
+      }),
+    );
+    return rows.map((row) => ({ ...row, tokenDelivery: row.tokenDelivery as Client['tokenDelivery'] }));
+  },
+
   async list(after, limit) {
     const where = after === null ? {} : { clientId: { gt: after } };
     const rows = await database.orm((prisma) =>

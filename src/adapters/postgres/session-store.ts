@@ -20,11 +20,8 @@ const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generatio
   coalesce(s.revoked_at, ${endedByRule}) AS revoked_at, s.revoke_reason,
   u.roles, u.disabled_at, c.required_roles, c.access_token_ttl`;
 
-const find: Statement = {
-  name: 'session_find',
-  text: `SELECT ${returned} FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id
-    WHERE s.id = $1`,
-};
+const withOwner = 'FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id';
+const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${withOwner} WHERE s.id = $1` };
 
 /**
  * The whole transaction of a refresh, in one round trip. Whoever comes second waits for the first one's commit, sees
@@ -54,6 +51,28 @@ const rotate: Statement = {
       AND u.id = s.user_id AND u.disabled_at IS NULL
       AND c.client_id = s.client_id AND c.required_roles <@ u.roles
     RETURNING ${returned}`,
+};
+
+/** No token: the one that was presented is good by itself. The rest is as in a rotation. */
+const slide: Statement = {
+  name: 'session_slide',
+  text: `UPDATE sessions s SET
+      idle_expires_at = least($2::timestamptz + make_interval(secs => c.idle_ttl), s.expires_at),
+      last_seen_at = $2,
+      ip = coalesce($3::text, s.ip),
+      place = CASE WHEN $3::text IS NULL THEN s.place ELSE $4::text END,
+      user_agent = coalesce($5::text, s.user_agent)
+    FROM users u, clients c
+    WHERE s.id = $1 AND s.revoked_at IS NULL AND s.idle_expires_at > $2 AND s.expires_at > $2 AND ${endedByRule} IS NULL
+      AND u.id = s.user_id AND u.disabled_at IS NULL
+      AND c.client_id = s.client_id AND c.required_roles <@ u.roles AND c.token_delivery = 'header'
+      AND s.last_seen_at <= $2::timestamptz - make_interval(secs => c.renew_after)
+    RETURNING ${returned}, s.last_seen_at`,
+};
+
+const findWithUse: Statement = {
+  name: 'session_find_with_use',
+  text: `SELECT ${returned}, s.last_seen_at ${withOwner} WHERE s.id = $1`,
 };
 
 /**
@@ -241,6 +260,15 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.caller.place,
     ]);
     return one(rows);
+  },
+
+  async slide({ sessionId, at: now, caller }) {
+    type UsedRow = Row & { last_seen_at: Date };
+    const values = [sessionId, new Date(now), caller.ip, caller.place, caller.userAgent];
+    const [row] = await database.query<UsedRow>(slide, values);
+    // Not in the same statement: that would show the row as it was before it waited for another one's change.
+    const used = row ?? (await database.query<UsedRow>(findWithUse, [sessionId]))[0];
+    return used === undefined ? null : { ...toDomain(used), lastSeenAt: at(used.last_seen_at) };
   },
 
   async listLive(userId, now, limit) {

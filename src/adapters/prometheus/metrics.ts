@@ -1,6 +1,7 @@
 /** Metrics in the format of Prometheus. Each is described in docs/metrics.md. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
+import { renewalOutcomes } from '../../domain/sliding-sessions.js';
 import type { Metrics } from '../../ports/metrics.js';
 
 /** Connections: all there are, those nobody uses, and the callers that wait for one. */
@@ -45,6 +46,13 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   });
   // A counter that appears with its first event has no increase at it, so that an alert on the rate would miss that one.
   for (const outcome of countedOutcomes) refreshes.inc({ outcome }, 0);
+  const renewals = new Counter({
+    name: 'keyturn_renewal_total',
+    help: 'Renewals of tokens in a header that were due, by what came of them',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of renewalOutcomes) renewals.inc({ outcome }, 0);
   const unknownRevocations = new Counter({
     name: 'keyturn_revocation_unknown_total',
     help: 'Tokens of which it could not be told whether they are revoked',
@@ -97,6 +105,7 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
   if (ofProcess) collectDefaultMetrics({ register: registry });
   return {
     refreshed: (outcome) => refreshes.inc({ outcome }),
+    renewed: (outcome) => renewals.inc({ outcome }),
     revocationUnknown: (outcome) => unknownRevocations.inc({ outcome }),
     cleanedUp(table, rows, seconds) {
       cleaned.inc({ table }, rows);

@@ -24,12 +24,26 @@ const settings = {
   scopes: listOf(Name, 'What it may ask for'),
   grants: listOf(Type.String({ enum: [...grants] }), 'How it may get tokens', { maxItems: grants.length }),
   required_roles: listOf(Name, 'Only users with all of these get its tokens'),
-  access_token_ttl: ttl(MAX_ACCESS_TOKEN_TTL_S, 'How long an access token is good'),
-  idle_ttl: ttl(MAX_SESSION_TTL_S, 'A session ends when it was not refreshed for so long'),
+  access_token_ttl: ttl(
+    MAX_ACCESS_TOKEN_TTL_S,
+    'How long an access token is good; with header delivery it is the `idle_ttl`',
+  ),
+  idle_ttl: ttl(
+    MAX_SESSION_TTL_S,
+    'A session ends when it was not used for so long; a day at most with header delivery',
+  ),
   absolute_ttl: ttl(MAX_SESSION_TTL_S, 'A session ends so long after the login'),
-  token_delivery: Type.String({ enum: ['body', 'header'], description: '`header` has no effect in this version' }),
-  renew_after: Type.Integer({ minimum: 0, maximum: DAY_S, description: 'Seconds. No effect in this version' }),
-  cors_origins: listOf(Type.String({ maxLength: 256 }), 'Origins of its pages. No effect in this version'),
+  token_delivery: Type.String({
+    enum: ['body', 'header'],
+    description:
+      '`header`: the access token comes in a response header, and is renewed there with each request; there is no refresh token',
+  }),
+  renew_after: Type.Integer({
+    minimum: 0,
+    maximum: DAY_S,
+    description: 'Seconds. With header delivery: how old a token gets before it is renewed; 0: each request renews it',
+  }),
+  cors_origins: listOf(Type.String({ maxLength: 256 }), 'Origins of its pages, exactly'),
 };
 
 const optional = <T extends TProperties>(properties: T) => Type.Partial(Closed(properties)).properties;

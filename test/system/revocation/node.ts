@@ -11,7 +11,7 @@ import { connectRedis } from '../../../src/adapters/redis/connection.js';
 import { createRedisProjection } from '../../../src/adapters/redis/revocation-projection.js';
 import { systemClock } from '../../../src/adapters/system/clock.js';
 import { systemRandom } from '../../../src/adapters/system/random.js';
-import { compose, openKeks } from '../../../src/compose.js';
+import { compose, httpSettings, openKeks } from '../../../src/compose.js';
 import { readConfig } from '../../../src/config.js';
 import { Refusal } from '../../../src/domain/errors.js';
 import type { UserId } from '../../../src/domain/types.js';
@@ -59,7 +59,7 @@ await services.keys.load();
 const { revocations, administration } = services;
 await revocations.follow();
 startRevocations(services, log);
-const app = await buildApp(services, { logger: log, trustProxy: [], corsOrigins: [], limitRequests: 0 });
+const app = await buildApp(services, httpSettings({ ...config, LIMIT_REQUESTS: 0 }, log));
 const address = await app.listen({ host: '127.0.0.1', port: 0 });
 
 /** Nobody but these services made the tokens: their signatures need no check here. */
