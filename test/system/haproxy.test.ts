@@ -2,6 +2,9 @@
 import t from 'tap';
 import { startHaproxy, withoutHaproxy } from '../support/haproxy.js';
 import { ask, type PlainAnswer, startPlainServer } from '../support/plain-servers.js';
+import { noteSecret } from '../support/run-log.js';
+import { PASSWORD, rowOf, startService } from '../support/service.js';
+import { claimsOf, slidingOf } from '../support/sliding.js';
 
 const ORIGIN = 'https://app.example.com';
 /** Longer than what HAProxy keeps free for headers, unless told otherwise. */
@@ -161,8 +164,9 @@ t.test('with a stand-in for Keyturn', { skip: withoutHaproxy }, async (t) => {
       headers: { 'access-control-allow-origin': ORIGIN },
     });
     t.match(keyturn.seen.at(-1), { method: 'OPTIONS', url: '/v1/preflight' });
-    await ask(port, '/', { method: 'POST', headers: preflight });
-    t.strictSame(backend.seen, [], 'nothing but OPTIONS is a preflight');
+    t.match(await ask(port, '/', { method: 'POST', headers: preflight }), { status: 401 }, 'which is OPTIONS');
+    t.match(await ask(port, '/', { method: 'OPTIONS', headers: { origin: ORIGIN } }), { status: 401 });
+    t.strictSame(backend.seen, []);
 
     const known = await ask(port, '/', { headers: as('good', { origin: ORIGIN }) });
     t.match(known.headers, { 'access-control-allow-origin': ORIGIN, vary: 'Origin' });
@@ -177,5 +181,72 @@ t.test('with a stand-in for Keyturn', { skip: withoutHaproxy }, async (t) => {
     for (const path of ['/auth', '/AUTH/', '//auth/', '/%61uth/', '/..;/auth/'])
       t.match(await ask(port, path), { status: 401 }, path);
     t.strictSame(backend.seen, []);
+  });
+});
+
+t.test('with Keyturn', { skip: withoutHaproxy }, async (t) => {
+  const service = await startService(t, { env: { TRUST_PROXY: '127.0.0.1' } });
+  const token = await slidingOf(service).begin({ scopes: ['orders:read'], corsOrigins: [ORIGIN] });
+  const user = String((await rowOf(service.database, 'users')).id);
+  const url = new URL(await service.app.listen({ host: '127.0.0.1', port: 0 }));
+  const backend = await startPlainServer(t, () => ({}));
+  const port = await startHaproxy(t, { keyturn: Number(url.port), backend: backend.port });
+
+  async function as(bearer: string, path = '/', method = 'GET') {
+    const { headers, ...rest } = await ask(port, path, { method, headers: { authorization: `Bearer ${bearer}` } });
+    noteSecret(headers.jwt);
+    return { ...rest, headers, renewed: typeof headers.jwt === 'string' ? headers.jwt : '' };
+  }
+
+  /** As its polls do in a running service: it believes nothing that it has not looked at for so long. */
+  async function wait(minutes: number): Promise<void> {
+    service.clock.advance(minutes * 60);
+    await service.services.keys.load();
+    await service.services.revocations.follow();
+  }
+
+  t.test('a session slides while it is used, and ends 30 minutes after its last request', async (t) => {
+    t.match(await as(token), { status: 200, renewed: '' });
+    const { sid } = claimsOf(token);
+    const who = { 'x-auth-subject': user, 'x-auth-session': sid, 'x-auth-client': 'web', 'x-auth-roles': '' };
+    t.match(backend.seen.at(-1)?.headers, who);
+
+    let latest = token;
+    for (let i = 0; i < 3; i++) {
+      await wait(25);
+      const [first, second] = await Promise.all([as(latest), as(latest)]);
+      t.match([first.status, second.status], [200, 200], 'requests at once do not end one another');
+      t.equal(claimsOf(first.renewed).sid, sid);
+      latest = second.renewed;
+    }
+    await wait(31);
+    const before = backend.seen.length;
+    t.match(await as(latest), { status: 401, headers: { 'www-authenticate': /token_expired/ }, renewed: '' });
+    t.equal(backend.seen.length, before);
+  });
+
+  t.test('login and logout by way of /auth/, and a page of an allowed origin may read the token', async (t) => {
+    const login = await ask(port, '/auth/v1/login', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: ORIGIN, 'x-forwarded-for': '192.0.2.1' },
+      body: JSON.stringify({ email: 'ada@example.com', password: PASSWORD, client_id: 'web' }),
+    });
+    const { jwt } = login.headers;
+    if (typeof jwt !== 'string') return t.fail('no token');
+    noteSecret(jwt);
+    t.match(login.headers, { 'access-control-allow-origin': ORIGIN, 'access-control-expose-headers': /\bjwt\b/ });
+    t.equal((await as(jwt)).status, 200);
+    t.equal((await as(jwt, '/auth/v1/logout', 'POST')).status, 204);
+    t.match(await as(jwt), { status: 401, headers: { 'www-authenticate': /token_revoked/ } });
+  });
+
+  t.test('where Keyturn is gone nothing is let through', async (t) => {
+    const alive = await slidingOf(service).login();
+    t.equal((await as(alive)).status, 200);
+    await service.app.close();
+    const before = backend.seen.length;
+    for (const path of ['/', '/auth/v1/me'])
+      t.match(await as(alive, path), { status: 503, headers: { 'retry-after': '1' } }, path);
+    t.equal(backend.seen.length, before);
   });
 });
