@@ -239,6 +239,15 @@ t.test('with Keyturn', { skip: withoutHaproxy }, async (t) => {
     t.equal(backend.seen.length, before);
   });
 
+  t.test('two tokens are none', async (t) => {
+    const fresh = await slidingOf(service).login();
+    const twice = ['Host', 'api', 'Authorization', `Bearer ${fresh}`, 'Authorization', `Bearer ${fresh}`];
+    const before = backend.seen.length;
+    t.equal((await ask(port, '/', { headers: twice })).status, 503);
+    t.equal((await as(fresh)).status, 200);
+    t.equal(backend.seen.length, before + 1);
+  });
+
   t.test('login and logout by way of /auth/, and a page of an allowed origin may read the token', async (t) => {
     const login = await ask(port, '/auth/v1/login', {
       method: 'POST',
