@@ -109,6 +109,22 @@ t.test('client store', (t) =>
       t.equal(await events('changing', 'client.updated'), 2);
     });
 
+    t.test('what browsers meet is told of the clients that they can meet', async (t) => {
+      const few = { renewAfter: 7, corsOrigins: ['https://few.example'] };
+      const clients = [
+        { ...publicClient('with-origins'), ...few },
+        { ...publicClient('with-header'), corsOrigins: [], tokenDelivery: 'header' as const },
+        { ...publicClient('with-neither'), corsOrigins: [], tokenDelivery: 'body' as const },
+      ];
+      for (const client of clients) await store.create(client, created(client));
+      const found = (await store.ofBrowsers()).filter(({ clientId }) => clientId.startsWith('with-'));
+      t.same(
+        found.sort((a, b) => (a.clientId < b.clientId ? -1 : 1)).map(({ clientId }) => clientId),
+        ['with-header', 'with-origins'],
+      );
+      t.strictSame(found[1], { clientId: 'with-origins', tokenDelivery: clients[0]?.tokenDelivery, ...few });
+    });
+
     t.test('of ten changes of the same settings at once one is made', async (t) => {
       const client = publicClient('contended');
       await store.create(client, created(client));

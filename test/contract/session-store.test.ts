@@ -1,70 +1,20 @@
 import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { createClientStore } from '../../src/adapters/postgres/client-store.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
-import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
-import { createUserStore } from '../../src/adapters/postgres/user-store.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
-import { createClients } from '../../src/domain/clients.js';
-import { createIds } from '../../src/domain/ids.js';
 import { nextSecret, sha256 } from '../../src/domain/refresh-token.js';
-import { later, type SessionId, type User, type UserId } from '../../src/domain/types.js';
+import { later, type SessionId, type UserId } from '../../src/domain/types.js';
 import type { RotationAttempt } from '../../src/ports/session-store.js';
-import { fakeClock } from '../support/clock.js';
 import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
-import { makeSession, presented, tampered } from '../support/sessions.js';
+import { presented, tampered } from '../support/sessions.js';
+import { caller, ids, now, storedSessions } from '../support/stored-sessions.js';
 import { sameAsModel } from './session-store-model.js';
 
 const CALLERS = 50;
-const caller = { ip: '192.0.2.1', place: 'NL', userAgent: 'test', requestId: 'r' };
-const clock = fakeClock();
-const now = clock.now();
-const ids = createIds(clock, systemRandom);
 
-async function arrange(database: Database) {
-  const users = createUserStore(database);
-  const store = createSessionStore(database);
-  await createClients(createClientStore(database), clock, systemRandom).seed();
-
-  async function newUser(): Promise<User> {
-    const id = ids.uuid() as UserId;
-    const user: User = {
-      id,
-      email: `${id}@example.com`,
-      emailVerified: false,
-      passwordHash: 'x',
-      passwordChangedAt: now,
-      roles: [],
-      disabledAt: null,
-      createdAt: now,
-    };
-    await users.create(user, user.email, auditEvent('user.created', 'success', now, caller, { actor: 'service' }));
-    return user;
-  }
-
-  async function newSession(user: User, clientId = 'default') {
-    const made = makeSession(now, [], { id: ids.uuid() as SessionId, userId: user.id });
-    const { session } = made.found;
-    const text = made.tokens[0] ?? '';
-    const token = presented(text);
-    const audit = auditEvent('login.succeeded', 'success', now, caller, {
-      actor: `user:${user.id}`,
-      sessionId: session.id,
-    });
-    const created = await store.create(
-      { ...session, clientId, deviceName: 'phone', caller },
-      user.passwordChangedAt,
-      audit,
-    );
-    return { ...made, session, text, token, created };
-  }
-
-  return { users, store, newUser, newSession };
-}
-
-type Made = Awaited<ReturnType<Awaited<ReturnType<typeof arrange>>['newSession']>>;
+type Made = Awaited<ReturnType<Awaited<ReturnType<typeof storedSessions>>['newSession']>>;
 
 /** What the use case would send for the token, with a salt of its own. */
 function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}): RotationAttempt {
@@ -89,7 +39,7 @@ const ended = (userId: UserId, at = now) =>
   auditEvent('session.ended', 'success', at, caller, { actor: `user:${userId}`, userId });
 
 async function contract(t: Test, database: Database): Promise<void> {
-  const { users, store, newUser, newSession } = await arrange(database);
+  const { users, store, newUser, newSession } = await storedSessions(database);
   const user = await newUser();
 
   t.test('a session is found as it was created, with its owner', async (t) => {

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { Genuine } from './bad-requests.js';
 
 /** What is known of an operation; the rest follows from the document. */
-export type Part = Partial<Pick<Genuine, 'url' | 'members' | 'wrong' | 'headers' | 'wrongForms' | 'wrongHeaders'>>;
+export type Part = Partial<Omit<Genuine, 'path' | 'method' | 'operation'>>;
 
 export function adminRequests(notEmails: readonly string[], kid: string): Record<string, Part[]> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -165,6 +165,7 @@ export async function genuineRequests(
       { headers: bearer(mine.access_token), wrongHeaders: badBearers(mine.access_token, mine.refresh_token) },
       { headers: {}, members: refreshToken },
     ],
+    'get /v1/authorize': [{ takesAnyMethod: true }],
     'get /v1/revocations': [ofFeed],
     'get /v1/revocations/stream': [
       {

@@ -14,7 +14,7 @@ const runs = Number(process.env.BAD_REQUESTS ?? 5500);
 const seed = process.env.BAD_REQUESTS_SEED;
 
 t.test('every bad request is refused in the common format and changes nothing', async (t) => {
-  const service = await startService(t);
+  const service = await startService(t, { env: { AUTHORIZE_AUDIENCE: 'api' } });
   const document: Document = (await service.get('/openapi.json')).json();
   const { genuine, secrets } = await genuineRequests(service, document);
   const before = await everyTable(service.database);

@@ -228,7 +228,9 @@ t.test('a path that is not there is 404 whatever is sent to it', async (t) => {
 t.test('every method that a path does not have is 405 and says which it has', async (t) => {
   const { raw, get } = await listen(t);
   const { paths } = (await get('/openapi.json')).json<{ paths: Record<string, object> }>();
-  const known = Object.entries(paths).map(([path, methods]) => [path, Object.keys(methods)] as const);
+  // What a gateway asks comes with the method of the request that it asks for.
+  const { '/v1/authorize': _anyMethod, ...others } = paths;
+  const known = Object.entries(others).map(([path, methods]) => [path, Object.keys(methods)] as const);
   for (const [path, methods] of [...known, ...['/openapi.json', '/docs'].map((path) => [path, ['get']] as const)]) {
     const allow = methods.flatMap((name) => (name === 'get' ? ['GET', 'HEAD'] : [name.toUpperCase()])).sort();
     // Node closes the connection on CONNECT, which asks for a proxy.

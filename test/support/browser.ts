@@ -27,14 +27,17 @@ export async function startBrowser(t: Test): Promise<BrowserContext> {
 }
 
 const clientFolder = fileURLToPath(new URL('../../src/client/', import.meta.url));
+const examplesFolder = fileURLToPath(new URL('../../../examples/browser/', import.meta.url));
 
-/** Serves an empty page, and the modules of keyturn/client as they are published. */
+/** Serves an empty page, the modules of keyturn/client as they are published, and the examples for pages. */
 export async function startPages(t: Test): Promise<string> {
   const server = createServer((request, response) => {
-    const name = /^\/client\/([a-z-]+\.js)$/.exec(request.url ?? '')?.[1];
+    const [, folder, name] = /^\/(client|examples)\/([a-z-]+\.js)$/.exec(request.url ?? '') ?? [];
     if (name === undefined)
       return response.setHeader('content-type', 'text/html').end('<!doctype html><title>app</title>');
-    return response.setHeader('content-type', 'text/javascript').end(readFileSync(join(clientFolder, name)));
+    return response
+      .setHeader('content-type', 'text/javascript')
+      .end(readFileSync(join(folder === 'client' ? clientFolder : examplesFolder, name)));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => {

@@ -112,6 +112,7 @@ export async function launch(t: Scope, env: Record<string, string>, cwd = tempor
     });
     const text = await response.text();
     noteSecretsOf(text);
+    noteSecret(response.headers.get('jwt'));
     const isJson = /json/.test(response.headers.get('content-type') ?? '');
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : {} };
   }

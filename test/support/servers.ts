@@ -31,7 +31,9 @@ export async function freePort(): Promise<number> {
 export function findBinary(name: string): string | null {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian).sort().reverse() : [];
-  const folders = [...versions.map((v) => join(debian, v, 'bin')), ...(process.env.PATH ?? '').split(delimiter)];
+  // Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
+  const path = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'];
+  const folders = [...versions.map((v) => join(debian, v, 'bin')), ...path];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
 }
 

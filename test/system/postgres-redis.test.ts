@@ -17,6 +17,7 @@ import {
   temporaryFolder,
 } from '../support/process.js';
 import { freePort, startPostgres, startRedis } from '../support/servers.js';
+import { PASSWORD } from '../support/service.js';
 
 type Started<T> = Exclude<Awaited<T>, null>;
 
@@ -25,6 +26,7 @@ interface World {
   redis: Started<ReturnType<typeof startRedis>>;
   one: ServiceProcess;
   other: ServiceProcess;
+  env: Record<string, string>;
   /** Asks the database itself. */
   ask<Row extends pg.QueryResultRow>(text: string): Promise<Row[]>;
 }
@@ -50,6 +52,7 @@ async function startWorld(t: Test): Promise<World> {
   return Object.assign(world, {
     one,
     other,
+    env,
     async ask<Row extends pg.QueryResultRow>(text: string) {
       const client = new pg.Client({ connectionString: postgres.url });
       await client.connect();
@@ -202,6 +205,38 @@ t.test('two processes on one database', { skip: withoutPostgres || withoutRedis 
     world.postgres = (await startPostgres({ folder, port: databasePort })) as World['postgres'];
     world.redis = (await startRedis({ port })) as World['redis'];
     await Promise.all([one.ready(), other.ready()]);
+  });
+
+  await t.test('keep the idle end of a session that slides, whatever is started again', async (t) => {
+    const flags = ['--audience', 'api', '--token-delivery', 'header', '--renew-after', '0'];
+    const made = await runToEnd(t, ['clients', 'create', '--client-id', 'web', ...flags], world.env);
+    t.equal(made.code, 0, made.stderr);
+    const login = await one.post('/v1/login', { email: 'ada@example.com', password: PASSWORD, client_id: 'web' });
+    const check = (service: ServiceProcess, token: string) => service.get('/v1/authorize?audience=api', token);
+    const tokenOf = ({ headers }: Answer) => headers.get('jwt') ?? '';
+    const idleEnd = async () => {
+      const text = `SELECT idle_expires_at FROM sessions WHERE id = '${login.body.session_id}'`;
+      return (await ask<{ idle_expires_at: Date }>(text))[0]?.idle_expires_at.getTime() ?? 0;
+    };
+    const [first, second] = [await check(one, tokenOf(login)), await check(other, tokenOf(login))];
+    t.same([first.status, second.status], [200, 200]);
+    t.ok(tokenOf(first) && tokenOf(second), 'both processes have heard of the client at once');
+    const before = await idleEnd();
+
+    const { folder, port, pid } = world.postgres;
+    await Promise.all([stopByPid(pid, 'SIGINT'), stopByPid(world.redis.pid, 'SIGTERM')]);
+    world.postgres = (await startPostgres({ folder, port })) as World['postgres'];
+    world.redis = (await startRedis({ port: world.redis.port })) as World['redis'];
+    const third = await launch(t, world.env);
+    await Promise.all([one.ready(), other.ready(), third.ready()]);
+    t.equal(await idleEnd(), before);
+    for (const service of [one, other, third]) {
+      const answer = await check(service, tokenOf(second));
+      t.equal(answer.status, 200);
+      t.ok(tokenOf(answer));
+    }
+    t.ok((await idleEnd()) > before);
+    await third.stop();
   });
 
   await t.test('end with 0 when asked to', async (t) => {

@@ -1,0 +1,365 @@
+/** Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. */
+import type { Server } from 'node:http';
+import t, { type Test } from 'tap';
+import { breakableProjection } from '../support/breakable-projection.js';
+import { gatewayNames, type Sent, send, startBackend, startGateway, withoutGateway } from '../support/gateways.js';
+import { PASSWORD, startService } from '../support/service.js';
+
+const ORIGIN = 'https://app.example.com';
+const MINUTE = 60;
+
+const redis = breakableProjection();
+const service = await startService(t, { env: { TRUST_PROXY: '127.0.0.1' }, projection: redis.projection });
+const userId = await service.register();
+const web = {
+  clientId: 'web',
+  name: 'Web',
+  type: 'public',
+  audiences: ['api'],
+  tokenDelivery: 'header',
+  corsOrigins: [ORIGIN],
+} as const;
+await service.services.clients.create(web);
+await service.services.clients.create({ ...web, clientId: 'archivist', scopes: ['orders:write'] });
+await service.services.directory.load();
+
+const { server } = service.app;
+await service.app.listen({ host: '127.0.0.1', port: 0 });
+const address = server.address();
+const keyturn = typeof address === 'object' && address !== null ? address.port : 0;
+/** What the gateways have asked Keyturn. */
+const asked: { method: string; url: string; headers: NodeJS.Dict<string | string[]> }[] = [];
+server.prependListener('request', ({ method = '', url = '', headers }) =>
+  // Keyturn changes its own.
+  asked.push({ method, url, headers: { ...headers } }),
+);
+
+const { arrived, port: backend, server: backendServer } = await startBackend(t);
+
+/** Until it is called: nobody listens there. */
+async function takeAway(away: Server, port: number): Promise<() => Promise<void>> {
+  await new Promise((resolve) => {
+    away.close(resolve);
+    away.closeAllConnections();
+  });
+  return () => new Promise((resolve) => away.listen(port, '127.0.0.1', resolve));
+}
+
+async function pass(seconds: number): Promise<void> {
+  service.clock.advance(seconds);
+  await service.services.keys.load();
+  await service.services.revocations.follow();
+}
+
+const bearer = (token: string): string[] => ['Authorization', `Bearer ${token}`];
+const json = ['Content-Type', 'application/json'];
+
+async function login(url: string, more: Record<string, string> = {}) {
+  const body = JSON.stringify({ email: 'ada@example.com', password: PASSWORD, client_id: 'web', ...more });
+  const response = await send(url, '/auth/v1/login', { method: 'POST', headers: json, body });
+  return { ...response, token: String(response.headers.jwt) };
+}
+
+/** The code of a refusal, and its challenge. */
+const refusal = ({ status, headers, body }: Awaited<ReturnType<typeof send>>) => ({
+  status,
+  code: JSON.parse(body).code,
+  challenge: headers['www-authenticate'],
+});
+
+/** That none of the requests gets to the backend. */
+async function getsNothingThrough(t: Test, url: string, requests: Record<string, Sent & { path?: string }>) {
+  for (const [what, { path = '/whoami', ...sent }] of Object.entries(requests)) {
+    const before = arrived.length;
+    const { status } = await send(url, path, sent);
+    t.ok(status >= 400, `${what}: ${status}`);
+    t.same(arrived.slice(before), [], `${what}: nothing arrives`);
+  }
+}
+
+/** What both do, by what it says. */
+const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
+  async 'who logs in is known to the backend, which sees no token'(t, url) {
+    const { status, body, token } = await login(url);
+    t.equal(status, 200);
+    const { session_id } = JSON.parse(body);
+    const headers = [...bearer(token), 'X-Request-Id', 'mine-1'];
+    const response = await send(url, '/whoami', { headers });
+    t.equal(response.status, 200);
+    t.equal(response.headers.jwt, undefined, 'no renewal so soon');
+    t.same(JSON.parse(response.body), { user: userId, session: session_id, client: 'web', scopes: [], roles: [] });
+    const { headers: seen } = arrived.at(-1) ?? {};
+    t.match(seen, { authorization: undefined, 'x-request-id': 'mine-1', 'x-forwarded-for': '127.0.0.1' });
+    t.match(asked.at(-1), { method: 'GET', headers: { 'x-request-id': 'mine-1', 'x-forwarded-for': '127.0.0.1' } });
+  },
+
+  async 'a renewed token reaches the client, whatever the backend answers'(t, url) {
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    for (const [status, body, path, sent] of [
+      [200, /"user":/, '/whoami', {}],
+      [404, /^\{"error":"not found"\}\n$/, '/nothing', {}],
+      [500, /^\{"error":"something went wrong"\}\n$/, '/orders', { method: 'POST', body: 'no JSON' }],
+    ] as const) {
+      const response = await send(url, path, { ...sent, headers: bearer(token) });
+      t.match(response, { status, body, headers: { jwt: /^ey/, 'cache-control': /no-store/ } });
+      const next = String(response.headers.jwt);
+      t.not(next, token);
+      t.match(await send(url, '/whoami', { headers: bearer(next) }), { status: 200, headers: { jwt: undefined } });
+    }
+    const head = await send(url, '/whoami', { method: 'HEAD', headers: bearer(token) });
+    t.match(head, { status: 200, body: '', headers: { jwt: /^ey/ } });
+  },
+
+  async 'a backend that is down does not cost the client its renewed token'(t, url) {
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    const bringBack = await takeAway(backendServer, backend);
+    t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 502, headers: { jwt: /^ey/ } });
+    await bringBack();
+    t.match(await send(url, '/whoami', { headers: bearer(token) }), { status: 200, headers: { jwt: /^ey/ } });
+  },
+
+  async 'requests at one time with one token are all good, and so is what each of them gets'(t, url) {
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    const whoami = (headers: string[]) => send(url, '/whoami', { headers });
+    const responses = await Promise.all(Array.from({ length: 8 }, () => whoami(bearer(token))));
+    const renewed = responses.map(({ headers }) => String(headers.jwt));
+    const again = await Promise.all([token, ...renewed].map((one) => whoami(bearer(one))));
+    t.same(new Set([...responses, ...again].map(({ status }) => status)), new Set([200]));
+  },
+
+  async 'a session lives while it is used, and ends after 30 minutes in which it is not'(t, url) {
+    let { token } = await login(url);
+    for (let uses = 0; uses < 3; uses++) {
+      await pass(29 * MINUTE);
+      const { status, headers } = await send(url, '/whoami', { headers: bearer(token) });
+      t.equal(status, 200);
+      token = String(headers.jwt);
+    }
+    await pass(31 * MINUTE);
+    const before = arrived.length;
+    t.match(refusal(await send(url, '/whoami', { headers: bearer(token) })), {
+      status: 401,
+      code: 'token_expired',
+      challenge: 'Bearer realm="keyturn", error="invalid_token", error_description="token_expired"',
+    });
+    t.equal(arrived.length, before);
+  },
+
+  async 'logging out ends it at once'(t, url) {
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    const renewed = String((await send(url, '/whoami', { headers: bearer(token) })).headers.jwt);
+    const logout = await send(url, '/auth/v1/logout', { method: 'POST', headers: bearer(renewed) });
+    t.equal(logout.status, 204);
+    const before = arrived.length;
+    for (const one of [token, renewed]) {
+      t.match(refusal(await send(url, '/whoami', { headers: bearer(one) })), { status: 401, code: 'token_revoked' });
+    }
+    t.equal(arrived.length, before);
+  },
+
+  async 'a location that demands a scope lets in nobody without it, however the path is written'(t, url) {
+    const { token } = await login(url);
+    t.match(refusal(await send(url, '/orders/archive', { headers: bearer(token) })), {
+      status: 403,
+      code: 'insufficient_scope',
+      challenge: /error="insufficient_scope"/,
+    });
+    const paths = [
+      '/orders/archive/1?x=/public',
+      '/orders/%61rchive',
+      '//orders//archive',
+      '/orders/./archive',
+      '/x/../orders/archive',
+      '/x/..%2forders/archive',
+      '/x/%2e%2e/orders/archive',
+      '/orders/archive;x=1',
+      '/x/..;/orders/archive',
+      '/x/..%5corders/archive',
+      '/x/..\\orders/archive',
+      '/x/%252e%252e/orders/archive',
+    ];
+    const headers = bearer(token);
+    await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
+
+    const { token: scoped } = await login(url, { client_id: 'archivist' });
+    const before = arrived.length;
+    t.equal((await send(url, '/orders/archive', { headers: bearer(scoped) })).status, 404, "the backend's own answer");
+    t.match(arrived[before], { url: '/orders/archive', headers: { 'x-auth-scope': 'orders:write' } });
+  },
+
+  async 'who has no good token gets nothing through'(t, url) {
+    const { token } = await login(url);
+    const upgrade = (to: string) => ['Connection', 'Upgrade', 'Upgrade', to];
+    const preflight = ['Origin', ORIGIN, 'Access-Control-Request-Method', 'POST'];
+    await getsNothingThrough(t, url, {
+      'no token': {},
+      'HEAD without': { method: 'HEAD' },
+      'POST without': { method: 'POST', body: '{"item":"tea"}' },
+      'OPTIONS without': { method: 'OPTIONS' },
+      'an odd method': { method: 'PROPFIND' },
+      'a token that is none': { headers: bearer('nonsense') },
+      'a token that was changed': { headers: bearer(`${token.slice(0, -4)}AAAA`) },
+      'another scheme': { headers: ['Authorization', `Basic ${token}`] },
+      'an empty header': { headers: ['Authorization', ''] },
+      'a token in the query': { path: `/whoami?access_token=${token}` },
+      'a token in a cookie': { headers: ['Cookie', `jwt=${token}`] },
+      'two tokens, of which one is good': { headers: [...bearer(token), ...bearer('nonsense')] },
+      'two tokens, of which the second is good': { headers: [...bearer('nonsense'), ...bearer(token)] },
+      'a path that leads out': { path: '/auth/v1/login/../../../whoami' },
+      'a path with coded slashes': { path: '/auth%2fv1%2flogin%2f..%2f..%2f..%2fwhoami' },
+      'a very long path': { path: `/${'a'.repeat(20_000)}` },
+      'a very long query': { path: `/whoami?${'a'.repeat(7000)}` },
+      'a preflight of nowhere': {
+        method: 'OPTIONS',
+        headers: ['Origin', 'https://evil.example.com', ...preflight.slice(2)],
+      },
+      'a method override': { headers: ['X-HTTP-Method-Override', 'OPTIONS', ...preflight] },
+      'a WebSocket': { headers: upgrade('websocket') },
+      'an upgrade to HTTP/2': { headers: upgrade('h2c') },
+      'what is inside the gateway': { path: '/_keyturn/check/audience=api', headers: bearer('nonsense') },
+    });
+  },
+
+  async 'what a client says of itself is stripped, in any spelling'(t, url) {
+    const { token } = await login(url);
+    const names = ['Subject', 'Session', 'Client', 'Scope', 'Roles'];
+    const spellings = ['X-Auth-', 'X_Auth_', 'x-auth_', 'X_Auth-', 'x_AUTH_'];
+    const forged = names.flatMap((name) => spellings.flatMap((start) => [start + name, 'evil']));
+    const others = ['X-Forwarded-For', '203.0.113.7', 'Forwarded', 'for=203.0.113.7', 'X-Real-Ip', '203.0.113.7'];
+    const id = ['X-Request-Id', 'evil\t"}'];
+    // Connection names what a proxy drops: not what the gateway itself has set.
+    const named = ['X-Auth-Subject', 'X-Forwarded-For', 'X-Real-Ip', 'X-Request-Id', 'Upgrade'];
+    const connection = ['Connection', `close, ${named.join(', ')}`, 'Upgrade', 'h2c'];
+    const headers = [...bearer(token), ...forged, ...forged, ...others, ...id, ...connection];
+    t.match(await send(url, '/whoami', { headers }), { status: 200 });
+    const { headers: seen = {}, rawHeaders = [] } = arrived.at(-1) ?? {};
+    t.match(seen, {
+      'x-auth-subject': userId,
+      'x-auth-client': 'web',
+      'x-forwarded-for': '127.0.0.1',
+      'x-real-ip': '127.0.0.1',
+      'x-request-id': /^[0-9a-f-]{32,36}$/,
+      upgrade: undefined,
+    });
+    t.notMatch(rawHeaders.join('\n'), /evil|203\.0\.113\.7/);
+    const identities = rawHeaders.filter((name) => /^x[-_]auth/i.test(name)).map((name) => name.toLowerCase());
+    t.same(identities, [...new Set(identities)], 'each once');
+  },
+
+  async 'a body reaches the backend whole, and Keyturn never'(t, url) {
+    const { token } = await login(url);
+    const body = JSON.stringify({ item: 'tea'.repeat(50_000) });
+    const before = asked.length;
+    const headers = [...bearer(token), ...json, 'Cookie', 'theme=dark'];
+    const response = await send(url, '/orders', { method: 'POST', headers, body });
+    t.match(response, { status: 201 });
+    t.ok(response.body === `${body}\n`);
+    const checks = asked.slice(before);
+    t.equal(checks.length, 1, 'it was checked once');
+    t.match(checks[0], { method: 'GET', url: '/v1/authorize?audience=api' });
+    for (const name of ['content-length', 'transfer-encoding', 'content-type', 'cookie'])
+      t.notOk(checks[0]?.headers[name], name);
+  },
+
+  async 'pages of allowed origins see the answers, and others do not'(t, url) {
+    const preflight = (origin: string) => {
+      const headers = ['Origin', origin, 'Access-Control-Request-Method', 'POST'];
+      const asks = ['Access-Control-Request-Headers', 'authorization,content-type'];
+      return send(url, '/orders', { method: 'OPTIONS', headers: [...headers, ...asks] });
+    };
+    const before = arrived.length;
+    t.match(await preflight(ORIGIN), {
+      status: 204,
+      headers: {
+        'access-control-allow-origin': ORIGIN,
+        'access-control-allow-headers': /authorization/i,
+        'access-control-max-age': /^\d+$/,
+      },
+    });
+    t.match(await preflight('https://evil.example.com'), {
+      status: 404,
+      headers: { 'access-control-allow-origin': undefined },
+    });
+    t.equal(arrived.length, before, 'the backend is not bothered');
+
+    const { token } = await login(url);
+    await pass(2 * MINUTE);
+    const seen = {
+      'access-control-allow-origin': ORIGIN,
+      'access-control-expose-headers': /\bjwt\b/i,
+      vary: /Origin/i,
+    };
+    const from = (origin: string, one: string, path = '/whoami') =>
+      send(url, path, { headers: ['Origin', origin, ...bearer(one)] });
+    t.match(await from(ORIGIN, token), { status: 200, headers: { ...seen, jwt: /^ey/ } });
+    t.match(await from(ORIGIN, token, '/nothing'), { status: 404, headers: seen });
+    t.match(await from(ORIGIN, 'nonsense'), { status: 401, headers: seen });
+    t.match(await from(ORIGIN, token, '/orders/archive'), { status: 403, headers: seen });
+    const foreign = await from('https://evil.example.com', token);
+    t.match(foreign, { status: 200, headers: { 'access-control-allow-origin': undefined } });
+  },
+
+  async 'only what a user does about sessions is reached from outside'(t, url) {
+    const { token } = await login(url);
+    const paths = [
+      '/auth/v1/admin/users',
+      '/auth/v1/me/../admin/users',
+      '/auth/v1/me/..%2fadmin/users',
+      '/auth/oauth/token',
+      '/auth/v1/authorize',
+      '/_keyturn/check/audience=admin-api',
+      '/_keyturn/preflight',
+    ];
+    for (const path of paths) {
+      const before = asked.length;
+      await send(url, path, { headers: bearer(token) });
+      const beyondTheCheck = asked.slice(before).filter((request) => request.url !== '/v1/authorize?audience=api');
+      t.same(beyondTheCheck, [], path);
+    }
+    t.match(await send(url, '/auth/v1/me', { headers: bearer(token) }), { status: 200, body: /ada@example\.com/ });
+  },
+
+  async 'nothing is let through while it is not known what is revoked, and the client is told when to ask again'(
+    t,
+    url,
+  ) {
+    const { token } = await login(url);
+    // The view of the revocations is too old to be trusted, and Redis cannot be asked.
+    service.clock.advance(2 * MINUTE);
+    redis.break();
+    t.teardown(() => redis.mend());
+    const before = arrived.length;
+    const response = await send(url, '/whoami', { headers: ['Origin', ORIGIN, ...bearer(token)] });
+    t.match(response, { status: 503, headers: { 'retry-after': /^\d+$/, 'access-control-allow-origin': ORIGIN } });
+    t.equal(JSON.parse(response.body).code, 'authorization_unavailable');
+    t.equal(arrived.length, before);
+    redis.mend();
+    await pass(0);
+    t.equal((await send(url, '/whoami', { headers: bearer(token) })).status, 200);
+  },
+
+  async 'nothing is let through while Keyturn is down'(t, url) {
+    const { token } = await login(url);
+    const bringBack = await takeAway(server, keyturn);
+    const before = arrived.length;
+    for (const sent of [{}, { method: 'POST', body: '{}' }, { method: 'HEAD' }]) {
+      const response = await send(url, '/whoami', { ...sent, headers: bearer(token) });
+      t.match(response, { status: 503, headers: { 'retry-after': '1' } });
+    }
+    t.equal((await send(url, '/whoami')).status, 503, 'without a token too');
+    t.equal(arrived.length, before);
+    await bringBack();
+    t.equal((await send(url, '/whoami', { headers: bearer(token) })).status, 200, 'and all is well when it is back');
+  },
+};
+
+for (const name of gatewayNames) {
+  t.test(name, { skip: withoutGateway(name) }, async (t) => {
+    const url = await startGateway(t, name, { keyturn, backend });
+    for (const [what, holds] of Object.entries(expectations)) await t.test(what, (t) => holds(t, url));
+  });
+}
