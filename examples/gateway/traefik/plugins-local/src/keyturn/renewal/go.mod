@@ -1,0 +1,3 @@
+module keyturn/renewal
+
+go 1.19
