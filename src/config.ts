@@ -16,6 +16,7 @@ import {
   oneOf,
   origin,
   postgresUrl,
+  rangeUrl,
   redisUrl,
   text,
 } from './config-values.js';
@@ -147,6 +148,17 @@ export const variables = {
   GEOIP_DB: variable({
     meaning:
       'City or country database (an mmdb file) for the places of devices, read once, at the start. Default: countries, from the database that comes with the service',
+    default: null,
+    parse: text,
+  }),
+  BREACHED_PASSWORDS_URL: variable({
+    meaning:
+      'Service that is asked whether a new password is known from a breach, at `/range/` and five digits of its SHA-1, such as https://api.pwnedpasswords.com. Unset: none',
+    default: null,
+    parse: rangeUrl,
+  }),
+  BREACHED_PASSWORDS_LIST: variable({
+    meaning: 'File with the SHA-1 of passwords that are known from breaches, sorted, one on each line. Unset: none',
     default: null,
     parse: text,
   }),

@@ -13,6 +13,7 @@ import { buildApp } from '../../src/http/app.js';
 import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
+import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-passwords.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
@@ -47,6 +48,7 @@ export interface ServiceOptions {
   keks?: KekSource;
   signer?: TokenSigner;
   places?: Places;
+  breachedPasswords?: BreachedPasswords;
   projection?: RevocationProjection;
 }
 
@@ -103,6 +105,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? { placeOf: () => null },
+    breachedPasswords: options.breachedPasswords ?? noneBreached,
     metrics,
     clock: options.clock ?? clock,
     random: systemRandom,
