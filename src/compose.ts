@@ -342,7 +342,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     revocations,
     feed: createRevocationFeed({ store: revocationStore, revocations, metrics, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids),
-    revokeToken: createRevokeToken({ sessions, directory, store: revocationStore, verify, revocations, clock }),
+    revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     keys,
