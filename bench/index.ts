@@ -1,5 +1,6 @@
+import { anomalies } from './anomalies.js';
 import { checks } from './checks.js';
 import { cleanUp } from './clean-up.js';
 import type { Measurement } from './measurement.js';
 
-export const measurements: Record<string, Measurement> = { checks, 'clean-up': cleanUp };
+export const measurements: Record<string, Measurement> = { anomalies, checks, 'clean-up': cleanUp };
