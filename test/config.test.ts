@@ -150,6 +150,23 @@ t.test('a service that listens everywhere is its own issuer on loopback', async 
   t.equal(readConfig({ HOST: '::1' }).ISSUER, 'http://[::1]:3000');
 });
 
+t.test('the header of the access token is none that has another use', (t) => {
+  for (const name of ['jwt', 'X-Session-Token', 'access-token', 'x-jwt'])
+    t.equal(readConfig({ ACCESS_TOKEN_HEADER: name }).ACCESS_TOKEN_HEADER, name.toLowerCase());
+  const taken = [
+    'host',
+    'set-cookie',
+    'x-auth-token',
+    'authorization',
+    'content-length',
+    'x-forwarded-for',
+    'location',
+  ];
+  for (const name of [...taken, '-token', 'my token', 'token:', 'tökén-token', `token${'x'.repeat(60)}`])
+    t.throws(() => readConfig({ ACCESS_TOKEN_HEADER: name }), { problems: [/^ACCESS_TOKEN_HEADER: expected /] }, name);
+  t.end();
+});
+
 t.test('what is set without effect is told', async (t) => {
   t.same(readConfig({ LIMIT_ACCOUNT_FAILURES: '3', METRICS_PORT: '9090' }).withoutEffect, ['LIMIT_ACCOUNT_FAILURES']);
 });

@@ -76,7 +76,7 @@ const slide: Statement = {
 
 const findWithUse: Statement = {
   name: 'session_find_with_use',
-  text: `SELECT ${returned}, s.last_seen_at ${withOwner} WHERE s.id = $1`,
+  text: `SELECT ${returned}, s.last_seen_at ${withOwner} WHERE s.id = $1 AND c.token_delivery = 'header'`,
 };
 
 /**
