@@ -163,7 +163,7 @@ t.test('the header of the access token is none that has another use', (t) => {
     'location',
   ];
   for (const name of [...taken, '-token', 'my token', 'token:', 'tökén-token', `token${'x'.repeat(60)}`])
-    t.throws(() => readConfig({ ACCESS_TOKEN_HEADER: name }), { problems: [/^ACCESS_TOKEN_HEADER: expected /] }, name);
+    t.throws(() => readConfig({ ACCESS_TOKEN_HEADER: name }), /ACCESS_TOKEN_HEADER: expected /);
   t.end();
 });
 
