@@ -237,7 +237,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const ids = createIds(clock, random);
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
-  const clients = createClients(createClientStore(database), clock, random);
+  const clients = createClients(createClientStore(database), audit, clock, random);
   const guard = createGuard(
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
   );
@@ -277,6 +277,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       settings: {
         replayWindow: config.REFRESH_REPLAY_WINDOW ?? Number.POSITIVE_INFINITY,
         reuseLeeway: config.REFRESH_REUSE_LEEWAY,
+        audited: config.AUDIT_REFRESHES,
       },
     }),
     clients,

@@ -32,6 +32,8 @@ export interface RotationAttempt {
   clientId: string | null;
   at: Instant;
   caller: Caller;
+  /** Stored with the rotation, where there is one; the actor, the user and the client are the session's. */
+  audit: AuditEvent | null;
 }
 
 /** All methods reject with Refusal `store_unavailable` when the store can't be reached; nothing is then half done. */

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
+import { createAuditLog } from '../../src/adapters/postgres/audit.js';
 import { createClientStore } from '../../src/adapters/postgres/client-store.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
@@ -26,7 +27,7 @@ const ids = createIds(clock, systemRandom);
 async function arrange(database: Database) {
   const users = createUserStore(database);
   const store = createSessionStore(database);
-  await createClients(createClientStore(database), clock, systemRandom).seed();
+  await createClients(createClientStore(database), createAuditLog(database), clock, systemRandom).seed();
 
   async function newUser(): Promise<User> {
     const id = ids.uuid() as UserId;
@@ -81,6 +82,7 @@ function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}):
     clientId: null,
     at: now,
     caller,
+    audit: null,
     ...more,
   };
 }
@@ -115,6 +117,30 @@ async function contract(t: Test, database: Database): Promise<void> {
     t.equal((await newSession(user, 'deleted')).created, false);
     await users.delete(user.id, auditEvent('user.deleted', 'success', now, caller, { actor: 'service' }));
     t.equal((await newSession(user)).created, false);
+  });
+
+  t.test('a rotation leaves an event if it is asked to, and one that changes nothing leaves none', async (t) => {
+    const made = await newSession(user);
+    const audit = auditEvent('refresh.rotated', 'success', now, caller, {
+      actor: 'anonymous',
+      sessionId: made.session.id,
+      details: { generation: 1 },
+    });
+    const events = () => rowsOf(database, 'audit_events', `session_id = '${made.session.id}' ORDER BY id`);
+    const first = attempt(made, { audit });
+    t.match(await store.rotate(first), { session: { id: made.session.id, generation: 1, userId: user.id } });
+    t.equal(await store.rotate(first), null);
+    t.match(await events(), [
+      { event: 'login.succeeded' },
+      {
+        event: 'refresh.rotated',
+        actor: `user:${user.id}`,
+        user_id: user.id,
+        client_id: 'default',
+        details: { generation: 1 },
+      },
+    ]);
+    t.equal((await events()).length, 2);
   });
 
   t.test('a rotation moves the row to the next generation and keeps the one before', async (t) => {
