@@ -7,6 +7,8 @@ import { createInProcessProjection } from './adapters/in-process/revocation-proj
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
+import { createAuditSeals } from './adapters/postgres/audit-seals.js';
+import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
@@ -22,6 +24,8 @@ import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createAuditAdministration } from './domain/audit-administration.js';
+import { createAuditSealing } from './domain/audit-sealing.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
@@ -212,6 +216,7 @@ export function composeAdministration(
       revocations,
       clock,
     }),
+    audit: createAuditAdministration(createAuditTrail(database), createAuditSeals(database)),
   };
 }
 
@@ -290,7 +295,14 @@ export function compose(config: Config, foundation: Foundation): Services {
     guard,
     keys,
     signingKeys,
-    cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
+    auditSealing: createAuditSealing(createAuditSeals(database), metrics),
+    cleanUp: createCleanUp({
+      rows: createExpiredRows(database),
+      seals: createAuditSeals(database),
+      auditRetention: config.AUDIT_RETENTION,
+      metrics,
+      clock,
+    }),
     readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,
     metrics,
