@@ -43,7 +43,7 @@ const others: Partial<Record<Member, Condition>> = {
 const directions = { newest_first: ['<', 'DESC'], oldest_first: ['>', 'ASC'] } as const;
 
 /** A text of its own for each set of members: a condition that can be left out is one that no index serves. */
-function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace | null) {
+function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace | null, most: number) {
   const members = (Object.keys(filter) as Member[]).filter((member) => filter[member] !== undefined).sort();
   const values: unknown[] = [];
   const next = (value: unknown) => `$${values.push(value)}`;
@@ -62,11 +62,11 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
   const wanted = conditions(others);
   const where = (all: string[]) => (all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`);
   const sorted = `ORDER BY audit_events.at ${direction}, audit_events.id ${direction}`;
-  const name = [order, after === null ? 'first' : 'next', ...members].join('_');
+  const name = [most, order, after === null ? 'first' : 'next', ...members].join('_');
   const scanned =
     wanted.length === 0
       ? 'audit_events'
-      : `(SELECT * FROM audit_events ${where(within)} ${sorted} LIMIT ${SCANNED}) AS audit_events`;
+      : `(SELECT * FROM audit_events ${where(within)} ${sorted} LIMIT ${most}) AS audit_events`;
   return {
     /** The limit comes last. */
     page: {
@@ -81,7 +81,7 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
         ? null
         : ({
             name: `audit_scan_end_${name}`,
-            text: `SELECT at, id::text FROM audit_events ${where(within)} ${sorted} OFFSET ${SCANNED - 1} LIMIT 1`,
+            text: `SELECT at, id::text FROM audit_events ${where(within)} ${sorted} OFFSET ${most - 1} LIMIT 1`,
           } satisfies Statement),
     scanValues: values.slice(0, known),
   };
@@ -89,9 +89,9 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
 
 const placeOf = ({ at, id }: Pick<AuditRecord, 'at' | 'id'>): AuditPlace => ({ at: Date.parse(at), id });
 
-export const createAuditTrail = (database: Database): AuditTrail => ({
+export const createAuditTrail = (database: Database, scanned = SCANNED): AuditTrail => ({
   async search(filter, order, after, limit) {
-    const { page, values, scanEnd, scanValues } = statementsFor(filter, order, after);
+    const { page, values, scanEnd, scanValues } = statementsFor(filter, order, after, scanned);
     // One more than asked for says whether there are more.
     const rows = (await database.query<RecordRow>(page, [...values, limit + 1])).map(toRecord);
     const items = rows.slice(0, limit);
