@@ -105,6 +105,9 @@ t.test('tail shows the latest events, and then those that come, each once', asyn
     await attempt();
     clock.advance(20);
   };
+  // Of one moment, and not to be shown.
+  await attempt();
+  await attempt();
   const followed = await keyturn(['audit', 'tail', '--lines', '1', '--event', 'login.*', '--json'], {
     meanwhile: [attempt, async () => {}, late, async () => {}],
   });
@@ -150,7 +153,7 @@ t.test('verify proves the trail, and tells its head', async (t) => {
   });
   for (const head of heads) t.match(await json(['audit', 'verify', '--head', head]), { whole: true });
   const cut = await keyturn(['audit', 'verify', '--head', 'f'.repeat(64)]);
-  t.match(cut, { code: 1, stdout: '', stderr: /^keyturn: the head is not there: .*\n$/ });
+  t.match(cut, { code: 1, stdout: '', stderr: /^keyturn: the audit trail is not whole: the head is not there: .*\n$/ });
   t.match(await keyturn(['audit', 'verify', '--head', 'x']), { code: 2 });
 });
 
