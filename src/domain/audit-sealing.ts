@@ -5,8 +5,8 @@ import { type AuditSeal, sealOf } from './audit-chain.js';
 
 /** Events; to hash as many takes some 5 ms of this process. */
 const BATCH = 500;
-/** Events that a mark looks ahead over. A run ends with it: the next one begins soon enough. */
-const AHEAD = 10_000;
+/** Events that a mark looks ahead over, and a run seals at most: more in 5 seconds than a service can add. */
+const AHEAD = 100_000;
 /** More are only "at least so many". */
 const MAX_COUNTED = 100_000;
 
