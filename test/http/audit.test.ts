@@ -157,6 +157,17 @@ t.test('what is done with an access token is found by the token, and tells whom 
     headers: { authorization, 'content-type': 'application/json' },
     payload: { current_password: 'a wrong one', new_password: 'another walk by the sea' },
   });
+  const third = await service.login(email);
+  await service.call({
+    method: 'POST',
+    url: '/v1/logout',
+    headers: { authorization: `Bearer ${third.access_token}` },
+  });
+  const out = `event = 'session.ended' AND session_id = '${third.session_id}'`;
+  t.match(await rowOf(database, 'audit_events', out), {
+    by_session_id: third.session_id,
+    by_jti: decodeJwt(third.access_token).jti,
+  });
   await service.post('/v1/logout', { refresh_token: mine.refresh_token });
   const by = { user_id: userId, by_session_id: mine.session_id, by_jti: jti };
   t.match(await rowsOf(database, 'audit_events', `by_jti = '${jti}' ORDER BY id`), [
