@@ -8,6 +8,8 @@ import { createInProcessProjection } from './adapters/in-process/revocation-proj
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
+import { createAuditSeals } from './adapters/postgres/audit-seals.js';
+import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
@@ -23,6 +25,8 @@ import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createAuditAdministration } from './domain/audit-administration.js';
+import { createAuditSealing } from './domain/audit-sealing.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
@@ -266,6 +270,7 @@ export function composeAdministration(
       revocations,
       clock,
     }),
+    audit: createAuditAdministration(createAuditTrail(database), createAuditSeals(database)),
   };
 }
 
@@ -292,7 +297,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
   const clientStore = createClientStore(database);
-  const clients = createClients(clientStore, clock, random);
+  const clients = createClients(clientStore, audit, clock, random);
   const directory = createClientDirectory(clientStore);
   const guard = createGuard(
     createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
@@ -333,6 +338,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       settings: {
         replayWindow: config.REFRESH_REPLAY_WINDOW ?? Number.POSITIVE_INFINITY,
         reuseLeeway: config.REFRESH_REUSE_LEEWAY,
+        audited: config.AUDIT_REFRESHES,
       },
     }),
     clients,
@@ -347,7 +353,14 @@ export function compose(config: Config, foundation: Foundation): Services {
     guard,
     keys,
     signingKeys,
-    cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
+    auditSealing: createAuditSealing(createAuditSeals(database), metrics),
+    cleanUp: createCleanUp({
+      rows: createExpiredRows(database),
+      seals: createAuditSeals(database),
+      auditRetention: config.AUDIT_RETENTION,
+      metrics,
+      clock,
+    }),
     readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,
     metrics,

@@ -34,6 +34,15 @@ export const duration = (value: string): number => {
   return secs <= MAX_DURATION_S ? secs : expected('seconds, or a number with s, m, h or d, up to 3650d');
 };
 
+/** Seconds. A number alone is of days: read as seconds it would throw away what it is meant to keep. */
+export const retention = (value: string): number => {
+  try {
+    return duration(/^\d+$/.test(value) ? `${value}d` : value);
+  } catch {
+    return expected('days, or a number with s, m, h or d, up to 3650d');
+  }
+};
+
 export const list = (item: (value: string) => string) => (value: string) =>
   value
     .split(',')

@@ -72,6 +72,12 @@ t.test('tokens whose revocation is unknown are refused, unless somebody decides 
   t.match(readConfig({ REVOCATION_FAIL_MODE: 'open' }), { REVOCATION_FAIL_MODE: 'open', withoutEffect: [] });
 });
 
+t.test('a retention is days, or a duration: a number alone never means seconds', async (t) => {
+  const days = (AUDIT_RETENTION: string) => readConfig({ AUDIT_RETENTION }).AUDIT_RETENTION / 86_400;
+  t.same(['', '0', '90', '90d', '48h'].map(days), [400, 0, 90, 90, 2]);
+  for (const AUDIT_RETENTION of ['-1', '4000', '1y', 'x']) t.match(problemsOf({ AUDIT_RETENTION }), [/days/]);
+});
+
 t.test('durations are seconds, or a number with a unit', async (t) => {
   for (const [text, seconds] of [
     ['0', 0],

@@ -71,6 +71,8 @@ export interface AccountsParts {
   ids: Ids;
 }
 
+type LoginRefusal = 'invalid_credentials' | 'account_disabled' | 'role_required';
+
 export const makeUser = (
   { email, passwordHash, roles }: { email: Email; passwordHash: string; roles: readonly string[] },
   at: Instant,
@@ -108,9 +110,10 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const owner = await guard.secret(request.caller, async () => {
       const user = await users.findByEmailKey(email.key);
       const password = normalizePassword(request.password);
-      if (!(await isRight(password, user)) || user === null) return await loginFailed(user, client, request.caller);
-      if (user.disabledAt !== null) throw new Refusal('account_disabled', { subject: { sub: user.id } });
-      if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) throw new Refusal('role_required');
+      const refused = (code: LoginRefusal) => loginFailed(code, user, client, request.caller);
+      if (!(await isRight(password, user)) || user === null) return await refused('invalid_credentials');
+      if (user.disabledAt !== null) return await refused('account_disabled');
+      if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) return await refused('role_required');
       return user;
     });
     const issued = await startSession(owner, client, audience, scope, request);
@@ -137,16 +140,17 @@ export function createAccounts(parts: AccountsParts): Accounts {
     }
   }
 
-  async function loginFailed(user: User | null, client: Client, caller: Caller): Promise<never> {
+  async function loginFailed(code: LoginRefusal, user: User | null, client: Client, caller: Caller): Promise<never> {
     // Written for an unknown e-mail too, so that both take the same time.
     await audit.append(
       auditEvent('login.failed', 'failure', clock.now(), caller, {
         actor: 'anonymous',
         clientId: client.clientId,
         ...(user === null ? {} : { userId: user.id }),
+        details: { reason: code },
       }),
     );
-    throw new Refusal('invalid_credentials');
+    throw new Refusal(code, user !== null && code === 'account_disabled' ? { subject: { sub: user.id } } : {});
   }
 
   async function startSession(user: User, client: Client, audience: string, scope: string, request: LoginRequest) {

@@ -1,5 +1,7 @@
 /** What the routes call: the domain, wired. */
 import type { Accounts } from '../domain/accounts.js';
+import type { AuditAdministration } from '../domain/audit-administration.js';
+import type { AuditSealing } from '../domain/audit-sealing.js';
 import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
@@ -27,6 +29,7 @@ export interface Administration {
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
   revocations: RevocationAdministration;
+  audit: AuditAdministration;
 }
 
 export interface Services {
@@ -46,6 +49,7 @@ export interface Services {
   guard: Guard;
   keys: KeyRing;
   signingKeys: SigningKeys;
+  auditSealing: AuditSealing;
   cleanUp: CleanUp;
   readiness: Readiness;
   places: Places;

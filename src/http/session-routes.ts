@@ -132,9 +132,12 @@ export function sessionRoutes(app: App, services: Services): void {
       if (refreshToken !== undefined && bearer !== null) {
         throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });
       }
-      const caller = callerOf(request);
-      if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
-      else await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, null, caller));
+      if (refreshToken === undefined) {
+        await sessions.logout(await authenticate(request, sessions), callerOf(request));
+      } else {
+        const caller = callerOf(request);
+        await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, null, caller));
+      }
       return reply.code(204).send(null);
     },
   );

@@ -32,6 +32,8 @@ export interface RotationAttempt {
   clientId: string | null;
   at: Instant;
   caller: Caller;
+  /** Stored with the rotation, where there is one; the actor, the user and the client are the session's. */
+  audit: AuditEvent | null;
 }
 
 /** Proof that a session of a client with header delivery was in use. */

@@ -98,6 +98,17 @@ const create: Statement = {
     SELECT id FROM created`,
 };
 
+/** The same with its audit event: whose session it was is known when the row has been found. */
+const rotateAudited: Statement = {
+  name: 'session_rotate_audited',
+  text: `WITH rotated AS (${rotate.text}), audited AS (${auditInsert(15, 'FROM rotated', {
+    actor: `'user:' || user_id`,
+    user_id: 'user_id',
+    client_id: 'client_id',
+  })})
+    SELECT * FROM rotated`,
+};
+
 const listLive: Statement = {
   name: 'session_list',
   text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions s
@@ -112,8 +123,10 @@ const end: Statement = {
   name: 'session_end',
   text: `WITH ended AS (
       UPDATE sessions SET revoked_at = $3, revoke_reason = $4
-      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, ${isLive}
-    ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended')})
+      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, client_id, ${isLive}
+    ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended', {
+      client_id: 'client_id',
+    })})
     SELECT live FROM ended`,
 };
 
@@ -247,7 +260,8 @@ export const createSessionStore = (database: Database): SessionStore => ({
   },
 
   async rotate(attempt) {
-    const rows = await database.query<Row>(rotate, [
+    const event = attempt.audit === null ? [] : auditValues(attempt.audit);
+    const rows = await database.query<Row>(attempt.audit === null ? rotate : rotateAudited, [
       attempt.sessionId,
       attempt.generation,
       attempt.secretHash,
@@ -262,6 +276,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.caller.userAgent,
       attempt.clientId,
       attempt.caller.place,
+      ...event,
     ]);
     return one(rows);
   },
