@@ -3,7 +3,7 @@
  * the backend say also what the real ones never would.
  */
 import t, { type Test } from 'tap';
-import { gatewayNames, startGateway, withoutGateway } from '../support/gateways.js';
+import { type GatewayName, startGateway, withoutGateway } from '../support/gateways.js';
 import { startHaproxy, withoutHaproxy } from '../support/haproxy.js';
 import { ask, type PlainAnswer, startPlainServer } from '../support/plain-servers.js';
 
@@ -222,16 +222,49 @@ async function holds(t: Test, port: number, ways: Ways): Promise<void> {
   }
 }
 
-const WAYS: Readonly<Record<(typeof gatewayNames)[number], Ways>> = {
-  nginx: { takesAny2xx: true, knowsFiveNames: true, statusOfTwoTokens: 400 },
-  caddy: { takesAny2xx: false, knowsFiveNames: false, statusOfTwoTokens: 503 },
+type Changes = Record<string, string>;
+
+interface Gateway {
+  skip: string | false;
+  /** Resolves to its port. */
+  start(t: Test, changes?: Changes): Promise<number>;
+  ways: Ways;
+}
+
+const started = (name: GatewayName) => ({
+  skip: withoutGateway(name),
+  start: async (t: Test, changes?: Changes) => Number(new URL(await startGateway(t, name, ports, changes)).port),
+});
+const GATEWAYS: Readonly<Record<string, Gateway>> = {
+  nginx: { ...started('nginx'), ways: { takesAny2xx: true, knowsFiveNames: true, statusOfTwoTokens: 400 } },
+  caddy: { ...started('caddy'), ways: { takesAny2xx: false, knowsFiveNames: false, statusOfTwoTokens: 503 } },
+  haproxy: {
+    skip: withoutHaproxy,
+    start: (t, changes) => startHaproxy(t, ports, changes),
+    ways: { takesAny2xx: false, knowsFiveNames: false, statusOfTwoTokens: 503 },
+  },
 };
-for (const name of gatewayNames) {
-  t.test(name, { skip: withoutGateway(name) }, async (t) => {
-    const url = new URL(await startGateway(t, name, ports));
-    await holds(t, Number(url.port), WAYS[name]);
+for (const [name, { skip, start, ways }] of Object.entries(GATEWAYS)) {
+  t.test(name, { skip }, async (t) => holds(t, await start(t), ways));
+
+  t.test(`${name} that allows coded slashes still knows what it demands`, { skip }, async (t) => {
+    const port = await start(t, { '|%2f|%25': '|%25' });
+    const statusOf = async (path: string) => (await ask(port, path, { headers: as('good') })).status;
+    t.equal(await statusOf('/files/a%2Fb'), 200);
+    t.equal(backend.seen.at(-1)?.url, '/files/a%2Fb');
+    backend.seen.length = 0;
+    for (const path of ['/orders%2farchive', '/orders%2FArchive/1']) t.equal(await statusOf(path), 403, path);
+    for (const path of [
+      '/x/..%2forders/archive',
+      '/x%2f%2e%2e/orders/archive',
+      '/%2forders/archive',
+      '/orders%2f%2farchive',
+    ])
+      t.equal(await statusOf(path), 400, path);
+    t.strictSame(backend.seen, []);
   });
 }
+
 t.test(
   'nginx asks Keyturn, also where another location fits the check',
   { skip: withoutGateway('nginx') },
@@ -243,7 +276,3 @@ t.test(
     t.equal(status, 401);
   },
 );
-t.test('haproxy', { skip: withoutHaproxy }, async (t) => {
-  const port = await startHaproxy(t, ports);
-  await holds(t, port, { takesAny2xx: false, knowsFiveNames: false, statusOfTwoTokens: 503 });
-});
