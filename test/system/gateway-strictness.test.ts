@@ -103,6 +103,8 @@ const forgedNames = [...MARKS].flatMap((mark) => [
   `X${mark}Forwarded${mark}For`,
 ]);
 const OVERRIDES = ['X-Original-URL', 'X-Rewrite-URL', 'X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'];
+/** Some of them the proxies write themselves. */
+const ADDRESSES = ['Forwarded', 'Client-Ip', 'X-Forwarded-For', 'X-Forwarded-Port', 'X-Forwarded-Prefix', 'X-Real-Ip'];
 const OTHER_IDENTITIES = ['X-Auth', 'X-Auth-Email', 'X-Auth-User', 'X-Auth-Subject-Id'];
 
 const keyturn = await startPlainServer(t, ({ url, headers, rawHeaders }) => {
@@ -164,7 +166,7 @@ const expectations: Record<string, (t: Test, port: number, ways: Ways) => Promis
     port,
     { knowsFiveNames },
   ) {
-    const forged = [...Object.keys(IDENTITY), ...forgedNames, ...OVERRIDES];
+    const forged = [...Object.keys(IDENTITY), ...forgedNames, ...ADDRESSES, ...OVERRIDES];
     const evil = [...forged, ...(knowsFiveNames ? [] : OTHER_IDENTITIES)].flatMap((name) => [name, 'evil']);
     t.equal((await ask(port, '/', { headers: [...as('good'), ...evil, 'X-Mine', 'yes'] })).status, 200);
     const [seen] = backend.seen;
