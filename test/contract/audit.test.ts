@@ -112,6 +112,17 @@ async function sealing(t: Test, database: Database): Promise<void> {
     t.equal((await rowsOf(database, 'audit_seals')).length, 3);
   });
 
+  t.test('nobody adds what could not be shown, or what nothing could come after', async (t) => {
+    const bad = [
+      ...["2000, 'infinity'", "2000, '-infinity'", "2000, '1969-12-31T23:59:59Z'", "2000, '10000-01-01T00:00:00Z'"],
+      ...['0, now()', '-1, now()', '9223372036854775807, now()'],
+    ];
+    for (const values of bad) {
+      const text = `INSERT INTO audit_events (id, at, event, outcome, actor) VALUES (${values}, 'login.failed', 'failure', 'x')`;
+      await t.rejects(execute(database, text), { code: '23514' }, values);
+    }
+  });
+
   const middle = async () => (await chain.seals.after(1, 1))[0] ?? Promise.reject(new Error('no seal'));
 
   t.test('the first thing amiss is named', async (t) => {
