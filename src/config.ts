@@ -170,7 +170,6 @@ export const variables = {
     meaning: 'Failed attempts on one account in 15 minutes before it slows down; 0 turns it off',
     default: '10',
     parse: integer(0, 1_000_000),
-    later: true,
   }),
   ARGON2_MEMORY_KIB: variable({
     meaning: 'Memory of one password hash, KiB',

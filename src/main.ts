@@ -19,6 +19,7 @@ import { buildLocalApp } from './http/local-app.js';
 import { listenOnSocket } from './http/local-socket.js';
 import { buildMetricsApp } from './http/metrics-app.js';
 import type { Services } from './http/services.js';
+import { tellOfBlocks } from './jobs/blocks.js';
 import { startCleanUp } from './jobs/clean-up.js';
 import { followClients } from './jobs/clients.js';
 import { every } from './jobs/every.js';
@@ -78,19 +79,21 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   // Tokens of keys that are there are verified all the same; without any key the start ends below.
   void signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
   const database = await openDatabase(config, log);
-  const { announcements, projection, close: closeMessaging } = await openMessaging(config, database, log);
+  const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
+  const messaging = await openMessaging(config, database, log, metrics);
+  const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
   const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close(), () => signer.close?.()];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();
   };
   try {
     await migrateWhenReachable(database, log);
-    const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
     const services = compose(config, {
       database,
       health: createDatabaseHealth(database),
       announcements,
       projection,
+      limiterOf,
       keks,
       signer,
       places,
@@ -117,6 +120,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
     closing.unshift(startRevocations(services, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
+    closing.unshift(tellOfBlocks(services.blocks, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

@@ -1,5 +1,6 @@
 /** What the routes call: the domain, wired. */
 import type { Accounts } from '../domain/accounts.js';
+import type { Blocks } from '../domain/blocks.js';
 import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
@@ -44,6 +45,7 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;
   cleanUp: CleanUp;

@@ -53,7 +53,10 @@ export async function refreshAndAnswer(
   const header = request.headers['idempotency-key'];
   const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
   const caller = callerOf(request);
-  const result = await guard.token(caller, () => refresh({ refreshToken, idempotencyKey, clientId, caller }));
+  const result = await guard.token(
+    () => caller,
+    () => refresh({ refreshToken, idempotencyKey, clientId, caller }),
+  );
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
   reply.header('keyturn-refresh-outcome', result.outcome);
@@ -134,7 +137,11 @@ export function sessionRoutes(app: App, services: Services): void {
       }
       const caller = callerOf(request);
       if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
-      else await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, null, caller));
+      else
+        await guard.token(
+          () => caller,
+          () => sessions.logoutByRefreshToken(refreshToken, null, caller),
+        );
       return reply.code(204).send(null);
     },
   );

@@ -30,7 +30,15 @@ export interface Metrics {
   revocationPending(): void;
   /** How many follow the revocations now. */
   followers(count: number): void;
+  /** Whether failed attempts are counted for all nodes; else each node counts for itself. */
+  failuresShared(shared: boolean): void;
+  /** Failed attempts have reached a limit. */
+  blocked(subject: Counted): void;
 }
+
+/** What failed attempts are counted for. */
+export const countedSubjects = ['address', 'account', 'device'] as const;
+export type Counted = (typeof countedSubjects)[number];
 
 /** Where nobody asks for the counts. */
 export const countNothing: Metrics = {
@@ -43,4 +51,6 @@ export const countNothing: Metrics = {
   revocationEnforced() {},
   revocationPending() {},
   followers() {},
+  failuresShared() {},
+  blocked() {},
 };
