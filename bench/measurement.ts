@@ -6,8 +6,15 @@ export interface Measurement {
   about: string;
   /** Numbers that can be given as `--name N`, with their defaults. */
   options: Record<string, number>;
-  /** Resolves to the lines of a table. Progress goes to `say`. */
-  measure(scope: Scope, options: Record<string, number>, say: (text: string) => void): Promise<Record<string, string>>;
+  /** The file in docs/ that keeps the table, `bench.md` by default. */
+  document?: string;
+  /** Resolves to the lines of a table. Progress goes to `say`, an image for docs/ to `draw`. */
+  measure(
+    scope: Scope,
+    options: Record<string, number>,
+    say: (text: string) => void,
+    draw: (file: string, svg: string) => void,
+  ): Promise<Record<string, string>>;
 }
 
 export function quantile(sorted: readonly number[], q: number): number {

@@ -1,6 +1,8 @@
 // Runs one measurement of bench/. Progress goes to stderr, the table to stdout.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ensureBuilt } from './build.js';
+import { ensureBuilt, root } from './build.js';
 import { keep, machine, run, today } from './measured.js';
 
 ensureBuilt();
@@ -17,7 +19,7 @@ ${Object.entries(measurements)
   })
   .join('\n')}
 
-  --write           put the table into docs/bench.md
+  --write           put the table, and what is drawn, into docs/
   --help            this text
 
 Example: npm run bench -- clean-up --rows 1000000
@@ -44,11 +46,16 @@ async function main(scope) {
     (asked ? process.stdout : process.stderr).write(help());
     return asked ? 0 : 2;
   }
-  const rows = await measurement.measure(scope, options, (text) => process.stderr.write(`${text}\n`));
+  const say = (text) => process.stderr.write(`${text}\n`);
+  const drawings = new Map();
+  const rows = await measurement.measure(scope, options, say, (file, svg) => drawings.set(file, svg));
   const all = { date: today(), machine: machine(), 'Node.js': process.versions.node, ...rows };
   const table = ['|   |   |', '| - | - |', ...Object.entries(all).map((row) => `| ${row.join(' | ')} |`)].join('\n');
   process.stdout.write(`${table}\n`);
-  if (write) keep('bench.md', name, table);
+  if (write) {
+    keep(measurement.document ?? 'bench.md', name, table);
+    for (const [file, svg] of drawings) writeFileSync(join(root, 'docs', file), svg);
+  }
   return 0;
 }
 

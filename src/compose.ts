@@ -36,6 +36,7 @@ import { createIntrospect } from './domain/introspection.js';
 import { createKeyRing, type KeyRing } from './domain/key-ring.js';
 import { createKeyVault } from './domain/key-vault.js';
 import { createGuard } from './domain/limits.js';
+import { createAcceptPassword } from './domain/passwords.js';
 import { createReadiness } from './domain/readiness.js';
 import { createRefresh } from './domain/refresh.js';
 import { createRevocationAdministration } from './domain/revocation-administration.js';
@@ -52,6 +53,7 @@ import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
 import type { LimiterOf, LimitSettings } from './ports/attempt-limiter.js';
 import type { AuditLog } from './ports/audit-log.js';
+import { type BreachedPasswords, noneBreached } from './ports/breached-passwords.js';
 import type { Clock } from './ports/clock.js';
 import type { DatabaseHealth } from './ports/database-health.js';
 import type { KekSource } from './ports/kek-source.js';
@@ -89,6 +91,7 @@ export interface Foundation extends Omit<Messaging, 'close'> {
   keks: KekSource;
   signer: TokenSigner;
   places: Places;
+  breachedPasswords: BreachedPasswords;
   metrics: Metrics;
   clock: Clock;
   random: Random;
@@ -162,6 +165,38 @@ export async function openPlaces({ GEOIP_DB }: Config): Promise<Places> {
   return geo.openPlaces(GEOIP_DB ?? geo.COUNTRY_DATABASE).catch((error: Error) => {
     throw new Error(`${GEOIP_DB === null ? 'the country database' : 'GEOIP_DB:'} ${error.message}`, { cause: error });
   });
+}
+
+export type OpenBreachedPasswords = BreachedPasswords & { close(): Promise<void> };
+
+/** Lists of breached passwords: those that are configured, one after the other. */
+export async function openBreachedPasswords(
+  { BREACHED_PASSWORDS_LIST: path, BREACHED_PASSWORDS_URL: url }: Config,
+  log: Log,
+): Promise<OpenBreachedPasswords> {
+  const onProblem = (from: string) => (problem: string) =>
+    log.warn({ from, problem }, 'a password could not be looked up among the breached ones, and was accepted');
+  const list =
+    path === null
+      ? null
+      : await (await import('./adapters/breached-passwords/list.js'))
+          .openList(path, onProblem('BREACHED_PASSWORDS_LIST'))
+          .catch((error: Error) => {
+            throw new Error(`BREACHED_PASSWORDS_LIST: ${error.message}`, { cause: error });
+          });
+  const range =
+    url === null
+      ? noneBreached
+      : (await import('./adapters/breached-passwords/range.js')).createRangeCheck({
+          url,
+          onProblem: onProblem('BREACHED_PASSWORDS_URL'),
+        });
+  return {
+    has: async (password) => (await list?.has(password)) || range.has(password),
+    async close() {
+      await list?.close();
+    },
+  };
 }
 
 /** Outside production the first KEK is made; in production somebody has to decide where it is kept. */
@@ -239,7 +274,7 @@ export function composeAdministration(
       sessions,
       hasher,
       revocations,
-      isCommonPassword,
+      acceptPassword: createAcceptPassword(isCommonPassword, ground.breachedPasswords),
       clock,
       random,
       ids: createIds(clock, random),
@@ -321,7 +356,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       clients,
       audit,
       hasher,
-      isCommonPassword,
+      acceptPassword: createAcceptPassword(isCommonPassword, foundation.breachedPasswords),
       tokens,
       guard,
       devices: createDevices({ store: createDeviceStore(database), clock, random, ids }),
@@ -351,7 +386,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     revocations,
     feed: createRevocationFeed({ store: revocationStore, revocations, metrics, clock, limit: config.LIMIT_FEEDS }),
     issueToClient: createIssueToClient(accessTokens, ids),
-    revokeToken: createRevokeToken({ sessions, directory, store: revocationStore, verify, revocations, clock }),
+    revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     blocks,

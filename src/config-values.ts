@@ -76,6 +76,14 @@ export const origin = (value: string): string => {
     : expected('origins such as https://app.example.com, comma-separated, no wildcard');
 };
 
+/** What is asked there must be seen by nobody on the way. */
+export const rangeUrl = (value: string): string => {
+  const url = URL.canParse(value) ? new URL(value) : null;
+  const isNear = url?.protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(url.hostname);
+  const ok = url && (url.protocol === 'https:' || isNear) && url.username === '' && !/[?#\s]|\/$/.test(value);
+  return ok ? value : expected('an https: URL (http: on loopback) without query or a slash at its end');
+};
+
 export const network = (value: string): string =>
   ipaddr.isValid(value) || ipaddr.isValidCIDR(value)
     ? value

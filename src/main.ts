@@ -9,7 +9,16 @@ import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
-import { compose, httpSettings, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './compose.js';
+import {
+  compose,
+  httpSettings,
+  openBreachedPasswords,
+  openDatabase,
+  openKeks,
+  openMessaging,
+  openPlaces,
+  openSigner,
+} from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
@@ -71,9 +80,8 @@ export async function serve(config: Config, log: Logger): Promise<void> {
 
 export async function start(config: Config, log: Logger): Promise<{ address: string; stop: () => Promise<void> }> {
   const startedAt = performance.now();
-  if (config.withoutEffect.length > 0)
-    log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
   const places = await openPlaces(config);
+  const breachedPasswords = await openBreachedPasswords(config, log);
   const keks = openKeks(config, log);
   const signer = await openSigner(config);
   // Tokens of keys that are there are verified all the same; without any key the start ends below.
@@ -82,7 +90,12 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
   const messaging = await openMessaging(config, database, log, metrics);
   const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
-  const closing: (() => Promise<void> | void)[] = [closeMessaging, () => database.close(), () => signer.close?.()];
+  const closing: (() => Promise<void> | void)[] = [
+    closeMessaging,
+    () => database.close(),
+    () => signer.close?.(),
+    breachedPasswords.close,
+  ];
   const stop = async () => {
     for (const close of closing.splice(0)) await close();
   };
@@ -97,6 +110,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       keks,
       signer,
       places,
+      breachedPasswords,
       metrics,
       clock: systemClock,
       random: systemRandom,

@@ -12,7 +12,13 @@ import { instant } from '../domain/types.js';
 import type { Clock } from '../ports/clock.js';
 import type { DatabaseHealth } from '../ports/database-health.js';
 import { countNothing } from '../ports/metrics.js';
-import { keksWhenNeeded, messagingWhenNeeded, signerWhenNeeded, unheard } from './when-needed.js';
+import {
+  breachedPasswordsWhenNeeded,
+  keksWhenNeeded,
+  messagingWhenNeeded,
+  signerWhenNeeded,
+  unheard,
+} from './when-needed.js';
 import { quiet, withDatabase } from './with-database.js';
 
 // Milliseconds. How long a folder may be held by a process without a socket, which is starting, stopping, or a command.
@@ -105,7 +111,7 @@ async function clockOf(health: DatabaseHealth, own: Clock): Promise<Clock> {
 const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
-      { composeAdministration, openMessaging, openSigner },
+      { composeAdministration, openBreachedPasswords, openMessaging, openSigner },
       { readKeks },
       { createDatabaseHealth },
       { buildLocalApp },
@@ -127,6 +133,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     const isUnheard = config.DATABASE_URL !== null && config.REDIS_URL === null;
     const signer = signerWhenNeeded(() => openSigner(config));
     const health = createDatabaseHealth(database);
+    const breachedPasswords = breachedPasswordsWhenNeeded(() => openBreachedPasswords(config, quiet));
     const administration = composeAdministration(config, {
       database,
       health,
@@ -136,6 +143,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       // None is made here: with a wrong KEYS_DIR it would be one that no service knows.
       keks: keksWhenNeeded(() => readKeks(config.KEYS_DIR)),
       signer,
+      breachedPasswords,
       clock: await clockOf(health, systemClock),
       random: systemRandom,
     });
@@ -150,6 +158,7 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
       await app.close();
       await close();
       await signer.close();
+      await breachedPasswords.close();
     }
   });
 

@@ -1,5 +1,5 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
-import type { Messaging, OpenSigner } from '../compose.js';
+import type { Messaging, OpenBreachedPasswords, OpenSigner } from '../compose.js';
 import { KekProblem, type KekSource } from '../ports/kek-source.js';
 import type { RevocationProjection } from '../ports/revocation-projection.js';
 import type { TokenSigner } from '../ports/token-signer.js';
@@ -69,5 +69,16 @@ export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner &
     destroy: async (material) => (await signer()).destroy(material),
     held: async () => (await signer()).held(),
     close: async () => (await opened)?.close?.(),
+  };
+}
+
+export function breachedPasswordsWhenNeeded(open: () => Promise<OpenBreachedPasswords>): OpenBreachedPasswords {
+  let opened: Promise<OpenBreachedPasswords> | null = null;
+  return {
+    async has(password) {
+      opened ??= open();
+      return (await opened).has(password);
+    },
+    close: async () => (await opened?.catch(() => null))?.close(),
   };
 }

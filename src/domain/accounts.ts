@@ -12,7 +12,7 @@ import { type Email, parseEmail } from './email.js';
 import { Refusal } from './errors.js';
 import type { Ids } from './ids.js';
 import type { Guard } from './limits.js';
-import { acceptPassword, isTooLong, normalizePassword } from './passwords.js';
+import { type AcceptPassword, isTooLong, normalizePassword } from './passwords.js';
 import { hasRoles } from './refresh.js';
 import { FAMILY_KEY_BYTES, SALT_BYTES, SECRET_BYTES, sha256 } from './refresh-token.js';
 import type { Revocations } from './revocations.js';
@@ -67,7 +67,7 @@ export interface AccountsParts {
   clients: Clients;
   audit: AuditLog;
   hasher: PasswordHasher;
-  isCommonPassword: (lowerCase: string) => boolean;
+  acceptPassword: AcceptPassword;
   tokens: Pick<SessionTokens, 'ensureCanIssue' | 'issue'>;
   guard: Pick<Guard, 'password' | 'ownPassword'>;
   devices: Devices;
@@ -93,12 +93,12 @@ export const makeUser = (
 });
 
 export function createAccounts(parts: AccountsParts): Accounts {
-  const { users, sessions, clients, audit, hasher, isCommonPassword, tokens } = parts;
+  const { users, sessions, clients, audit, hasher, acceptPassword, tokens } = parts;
   const { guard, devices, revocations, clock, random, ids } = parts;
 
   async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
     const email = parseEmail(typed);
-    const passwordHash = await hasher.hash(acceptPassword(password, email, isCommonPassword));
+    const passwordHash = await hasher.hash(await acceptPassword(password, email));
     const user = makeUser({ email, passwordHash, roles: [] }, clock.now(), ids);
     const about = { actor: `user:${user.id}`, userId: user.id };
     const created = auditEvent('user.created', 'success', user.createdAt, caller, about);
@@ -212,7 +212,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
       await audit.append(aboutPassword('password.change_failed', 'failure', who, caller));
       throw new Refusal('wrong_password', { subject: { sub: user.id } });
     });
-    const accepted = acceptPassword(next, parseEmail(user.email), isCommonPassword);
+    const accepted = await acceptPassword(next, parseEmail(user.email));
     const passwordHash = await hasher.hash(accepted);
     const changed = await users.changePassword({
       userId: user.id,

@@ -1,5 +1,6 @@
-/** What makes a password acceptable (NIST SP 800-63B §5.1.1.2, OWASP ASVS 2.1). No rules of composition. */
+/** What makes a password acceptable (NIST SP 800-63B §5.1.1.2, OWASP ASVS 5.0 V6.2). No rules of composition. */
 
+import type { BreachedPasswords } from '../ports/breached-passwords.js';
 import type { Email } from './email.js';
 import { Refusal } from './errors.js';
 
@@ -9,7 +10,7 @@ export const MAX_PASSWORD_LENGTH = 128;
 /** A local part shorter than this is found in too many good passwords. */
 const MIN_TELLING_LOCAL_PART = 4;
 
-export type PasswordProblem = 'too_short' | 'too_long' | 'too_common' | 'contains_email';
+export type PasswordProblem = 'too_short' | 'too_long' | 'too_common' | 'contains_email' | 'breached';
 
 /** One password typed on two keyboards is one password: NFKC (NIST SP 800-63B §5.1.1.2, RFC 8265 §4). */
 export const normalizePassword = (password: string): string => password.normalize('NFKC');
@@ -19,9 +20,7 @@ const lengthOf = (text: string): number => [...text].length;
 /** Longer than any that was ever accepted: can't be right. */
 export const isTooLong = (normalized: string): boolean => lengthOf(normalized) > MAX_PASSWORD_LENGTH;
 
-/** Takes and gives the normalised form; throws Refusal `password_rejected` with all reasons. */
-export function acceptPassword(password: string, email: Email, isCommon: (lowerCase: string) => boolean): string {
-  const normalized = normalizePassword(password);
+function problemsOf(normalized: string, email: Email, isCommon: (lowerCase: string) => boolean): PasswordProblem[] {
   const lowerCase = normalized.toLowerCase();
   const local = email.key.slice(0, email.key.lastIndexOf('@'));
   const reasons: PasswordProblem[] = [];
@@ -30,6 +29,19 @@ export function acceptPassword(password: string, email: Email, isCommon: (lowerC
   if (isCommon(lowerCase)) reasons.push('too_common');
   const names = local.length >= MIN_TELLING_LOCAL_PART ? [email.key, local] : [email.key];
   if (names.some((name) => lowerCase.includes(name.normalize('NFKC')))) reasons.push('contains_email');
-  if (reasons.length > 0) throw new Refusal('password_rejected', { extra: { reasons } });
-  return normalized;
+  return reasons;
 }
+
+/** Takes a password that somebody wants and gives its normalised form; rejects with `password_rejected` and all reasons. */
+export type AcceptPassword = (password: string, email: Email) => Promise<string>;
+
+export const createAcceptPassword =
+  (isCommon: (lowerCase: string) => boolean, breached: BreachedPasswords): AcceptPassword =>
+  async (password, email) => {
+    const normalized = normalizePassword(password);
+    const reasons = problemsOf(normalized, email, isCommon);
+    // Nobody else is asked about what is refused anyway.
+    if (reasons.length === 0 && (await breached.has(normalized))) reasons.push('breached');
+    if (reasons.length > 0) throw new Refusal('password_rejected', { extra: { reasons } });
+    return normalized;
+  };

@@ -56,7 +56,8 @@ export function createSessionTokens(accessTokens: AccessTokenIssuer, newJti: () 
     async renew(found, usedAt) {
       const iat = seconds(usedAt);
       const jti = newJti();
-      const ttl = Math.floor(endOf(found) / 1000) - iat;
+      // Revocations are kept for as long as a client's tokens live, by what its settings say.
+      const ttl = Math.min(Math.floor(endOf(found) / 1000) - iat, found.accessTokenTtl);
       return { accessToken: await accessTokens.issue({ ...contentOf(found), iat, ttl, jti }), iat, jti };
     },
     async issue(found, secret, at) {

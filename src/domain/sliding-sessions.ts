@@ -20,8 +20,9 @@ import { type Caller, type Instant, type SessionId, seconds } from './types.js';
 const MAX_HELD = 5_000;
 /** A request does not wait longer than this for what it can do without. Milliseconds. */
 const RENEWAL_TIMEOUT_MS = 1_000;
-/** After a failure nobody tries for so long: each would be waited for. Milliseconds. */
-const PAUSE_MS = 1_000;
+/** Milliseconds. After a failure nobody tries for so long, since each would be waited for; after a refusal not for that session. */
+const PAUSE_MS = { afterFailure: 1_000, afterRefusal: 10_000 };
+const NEVER = Number.NEGATIVE_INFINITY;
 
 export const renewalOutcomes = ['renewed', 'repeated', 'refused', 'failed'] as const;
 export type RenewalOutcome = (typeof renewalOutcomes)[number];
@@ -55,12 +56,15 @@ type IsDue = (token: { iat: number }) => boolean;
 interface Held {
   renewed: RenewedToken | null;
   making: Promise<RenewedToken | null> | null;
+  /** It may not be renewed, and is not asked about again until then. On the monotonic clock. */
+  refusedUntil: number;
 }
 
 export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
   const { store, directory, tokens, revocations, metrics, clock, within } = parts;
   const held = new Map<string, Held>();
-  let pausedUntil = Number.NEGATIVE_INFINITY;
+  let hasFailed = false;
+  let pausedUntil = NEVER;
 
   async function make(sessionId: SessionId, caller: Caller): Promise<RenewedToken | null> {
     const at: Instant = clock.now();
@@ -70,44 +74,59 @@ export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
     return tokens.renew(found, Math.min(at, found.lastSeenAt) as Instant);
   }
 
-  /** One at a time for a session. */
-  function makeOnce(sid: SessionId, caller: Caller): Promise<RenewedToken | null> {
-    const known = held.get(sid);
-    if (known?.making) return known.making;
-    const entry: Held = { renewed: null, making: null };
-    const making = make(sid, caller).then(
-      (renewed) => {
-        entry.renewed = renewed;
-        entry.making = null;
-        if (renewed === null) held.delete(sid);
-        return renewed;
-      },
-      (error) => {
-        held.delete(sid);
-        throw error;
-      },
-    );
-    entry.making = making;
+  function hold(sid: SessionId): Held {
+    const entry: Held = { renewed: null, making: null, refusedUntil: NEVER };
     held.delete(sid);
     held.set(sid, entry);
     const [oldest] = held.keys();
     if (held.size > MAX_HELD && oldest !== undefined) held.delete(oldest);
-    return making;
+    return entry;
+  }
+
+  /** One at a time for a session. */
+  function makeOnce(sid: SessionId, caller: Caller): Promise<RenewedToken | null> {
+    const known = held.get(sid);
+    if (known?.making) return known.making;
+    const entry = hold(sid);
+    entry.making = make(sid, caller)
+      .then((renewed) => {
+        entry.renewed = renewed;
+        if (renewed === null) entry.refusedUntil = clock.monotonic() + PAUSE_MS.afterRefusal;
+        return renewed;
+      })
+      .finally(() => {
+        entry.making = null;
+      });
+    return entry.making;
+  }
+
+  async function tryNow(sid: SessionId, caller: Caller): Promise<Renewal> {
+    // Where it failed before, one tries and the others do not wait for what comes of it.
+    if (hasFailed) pausedUntil = clock.monotonic() + RENEWAL_TIMEOUT_MS + PAUSE_MS.afterFailure;
+    try {
+      const renewed = await within(RENEWAL_TIMEOUT_MS, makeOnce(sid, caller));
+      hasFailed = false;
+      pausedUntil = NEVER;
+      return { outcome: renewed === null ? 'refused' : 'renewed', renewed };
+    } catch (cause) {
+      hasFailed = true;
+      pausedUntil = clock.monotonic() + PAUSE_MS.afterFailure;
+      return { outcome: 'failed', renewed: null, cause };
+    }
   }
 
   async function renewal(token: AccessToken, sid: SessionId, caller: Caller, isDue: IsDue): Promise<Renewal> {
-    const recent = held.get(sid)?.renewed ?? null;
-    // A token of the session may have been revoked by itself.
-    if (recent !== null && !isDue(recent) && !revocations.covers({ ...token, ...recent }))
-      return { outcome: 'repeated', renewed: recent };
+    const { renewed: recent = null, refusedUntil = NEVER } = held.get(sid) ?? {};
+    // It may be of a clock that was ahead, and a token of the session may have been revoked by itself.
+    const isGood =
+      recent !== null &&
+      recent.iat <= seconds(clock.now()) &&
+      !isDue(recent) &&
+      !revocations.covers({ ...token, ...recent });
+    if (isGood) return { outcome: 'repeated', renewed: recent };
+    if (clock.monotonic() < refusedUntil) return { outcome: 'refused', renewed: null };
     if (clock.monotonic() < pausedUntil) return { outcome: 'failed', renewed: null };
-    try {
-      const renewed = await within(RENEWAL_TIMEOUT_MS, makeOnce(sid, caller));
-      return { outcome: renewed === null ? 'refused' : 'renewed', renewed };
-    } catch (cause) {
-      pausedUntil = clock.monotonic() + PAUSE_MS;
-      return { outcome: 'failed', renewed: null, cause };
-    }
+    return tryNow(sid, caller);
   }
 
   return async (token, caller) => {

@@ -7,18 +7,20 @@ import type { Clock } from '../ports/clock.js';
 import type { RevocationStore } from '../ports/revocation-store.js';
 import { type AccessToken, type VerifyAccessToken, verifiedOrNull } from './access-token.js';
 import { auditEvent } from './audit.js';
-import type { ClientDirectory } from './client-directory.js';
 import { REFRESH_TOKEN_PREFIX } from './refresh-token.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
-import type { Caller, SessionId, UserId } from './types.js';
+import type { Caller, Client, SessionId, UserId } from './types.js';
 
 /** Resolves when it is enforced; throws `revocation_pending`. */
-export type RevokeToken = (token: string, clientId: string, caller: Caller) => Promise<void>;
+export type RevokeToken = (
+  token: string,
+  client: Pick<Client, 'clientId' | 'tokenDelivery'>,
+  caller: Caller,
+) => Promise<void>;
 
 export interface RevokeTokenParts {
   sessions: Pick<Sessions, 'logout' | 'logoutByRefreshToken'>;
-  directory: Pick<ClientDirectory, 'renewAfter'>;
   store: RevocationStore;
   verify: VerifyAccessToken;
   revocations: Pick<Revocations, 'covers' | 'enforce'>;
@@ -33,14 +35,14 @@ export const ownerOf = ({ sub, sid, jti, clientId }: AccessToken) => ({
 });
 
 export const createRevokeToken =
-  ({ sessions, directory, store, verify, revocations, clock }: RevokeTokenParts): RevokeToken =>
-  async (text, clientId, caller) => {
+  ({ sessions, store, verify, revocations, clock }: RevokeTokenParts): RevokeToken =>
+  async (text, { clientId, tokenDelivery }, caller) => {
     if (text.startsWith(REFRESH_TOKEN_PREFIX)) return sessions.logoutByRefreshToken(text, clientId, caller);
     const token = await verifiedOrNull(verify, text);
     if (token === null || token.clientId !== clientId) return;
     const { userId, sessionId } = ownerOf(token);
     // Of a session that slides each token is the whole of it: with another one it would go on.
-    if (userId !== undefined && sessionId !== undefined && directory.renewAfter(clientId) !== null)
+    if (userId !== undefined && sessionId !== undefined && tokenDelivery === 'header')
       return sessions.logout({ userId, sessionId }, caller);
     // Whoever repeats it does not fill the table.
     if (!revocations.covers(token)) {

@@ -11,7 +11,7 @@ import { ADMIN_ROLE } from './clients.js';
 import { type Email, parseEmail } from './email.js';
 import { Refusal } from './errors.js';
 import type { Ids } from './ids.js';
-import { acceptPassword } from './passwords.js';
+import type { AcceptPassword } from './passwords.js';
 import type { Revocations } from './revocations.js';
 import type { AuditEvent, By, Page, User, UserId } from './types.js';
 
@@ -52,7 +52,7 @@ export interface UserAdministrationParts {
   sessions: SessionStore;
   hasher: PasswordHasher;
   revocations: Pick<Revocations, 'enforce'>;
-  isCommonPassword: (lowerCase: string) => boolean;
+  acceptPassword: AcceptPassword;
   clock: Clock;
   random: Random;
   ids: Ids;
@@ -61,7 +61,7 @@ export interface UserAdministrationParts {
 const noSuchUser = () => new Refusal('not_found', { detail: 'There is no such user' });
 
 export function createUserAdministration(parts: UserAdministrationParts): UserAdministration {
-  const { users, sessions, hasher, revocations, isCommonPassword, clock, random, ids } = parts;
+  const { users, sessions, hasher, revocations, acceptPassword, clock, random, ids } = parts;
 
   async function find(id: UserId): Promise<User> {
     const user = await users.find(id);
@@ -75,7 +75,7 @@ export function createUserAdministration(parts: UserAdministrationParts): UserAd
   async function hashOf(password: string | null, email: Email) {
     const generated = password === null ? toBase64url(random.bytes(GENERATED_PASSWORD_BYTES)) : null;
     // What was made here is good by the way it was made.
-    const accepted = generated ?? acceptPassword(password ?? '', email, isCommonPassword);
+    const accepted = generated ?? (await acceptPassword(password ?? '', email));
     return { generated, passwordHash: await hasher.hash(accepted) };
   }
 

@@ -110,6 +110,17 @@ export function authorizeRoutes(app: App, { sessions }: Services, { authorizeAud
     });
   }
 
+  // Somebody who has put a slash behind the path of the check is not to be told that all preflights may pass.
+  app.route({
+    ...route,
+    method: app.supportedMethods as HTTPMethods[],
+    url: '/v1/authorize/*',
+    schema: { hide: true },
+    handler: () => {
+      throw new Refusal('not_found');
+    },
+  });
+
   // Envoy puts the path and the query of the original request behind the one it was given: nothing of them is a demand.
   app.route({
     ...route,

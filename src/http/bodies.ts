@@ -9,7 +9,15 @@ function requireUtf8(request: FastifyRequest): void {
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) throw new Refusal('unsupported_media_type');
 }
 
+/** A proxy may announce a body in chunks where there turns out to be none; that is no media type that is not understood. */
+function acceptNothing(app: FastifyInstance): void {
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async ({ headers }: FastifyRequest, body: Buffer) => {
+    if (headers['content-type'] !== undefined || body.length > 0) throw new Refusal('unsupported_media_type');
+  });
+}
+
 export function acceptJson(app: FastifyInstance): void {
+  acceptNothing(app);
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     requireUtf8(request);
     // No body at all is left to the route's schema.
@@ -21,6 +29,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** RFC 6749 appendix B. Repeated parameters are refused, empty ones count as absent (§3.2). */
 export function acceptForms(app: FastifyInstance): void {
+  acceptNothing(app);
   const type = 'application/x-www-form-urlencoded';
   app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     requireUtf8(request);

@@ -28,7 +28,8 @@ export function deliver(reply: FastifyReply, { accessTokenHeader }: HeaderDelive
 export function renewTokens(app: App, renew: RenewToken, delivery: HeaderDelivery): void {
   app.decorateRequest('accessToken', null);
   app.addHook('onSend', async (request, reply) => {
-    if (request.accessToken === null) return;
+    // One of which it is not known whether it is revoked gets no successor, which would not be.
+    if (request.accessToken === null || request.outcome.unchecked) return;
     const renewal = await renew(request.accessToken, callerOf(request));
     if (renewal === null) return;
     const { outcome, renewed, cause } = renewal;

@@ -61,8 +61,8 @@ export function tokenStateRoutes(app: App, services: Services): void {
       },
     },
     async (request, reply) => {
-      const { clientId } = await anyClient(request, request.body, services);
-      await services.revokeToken(request.body.token, clientId, callerOf(request));
+      const client = await anyClient(request, request.body, services);
+      await services.revokeToken(request.body.token, client, callerOf(request));
       // RFC 7009 §2.2: the body means nothing.
       return reply
         .code(200)

@@ -73,7 +73,7 @@ async function setUp(t: Test) {
     clients,
     audit: createAuditLog(database),
     hasher,
-    isCommonPassword: () => false,
+    acceptPassword: async (password) => password,
     tokens: {
       ensureCanIssue() {},
       issue: async ({ session }) => ({

@@ -12,7 +12,7 @@ import { makeSession } from '../support/sessions.js';
 const caller = { ip: null, place: null, userAgent: null, requestId: null };
 const sidOf = (n: number) => `01900000-0000-7000-8000-${String(n).padStart(12, '0')}`;
 
-function arrange({ hold }: { hold?: (use: Use) => Promise<unknown> } = {}) {
+function arrange({ hold, writtenAgo = 0 }: { hold?: (use: Use) => Promise<unknown>; writtenAgo?: number } = {}) {
   const clock = fakeClock();
   const uses: Use[] = [];
   const begun = clock.now();
@@ -26,7 +26,7 @@ function arrange({ hold }: { hold?: (use: Use) => Promise<unknown> } = {}) {
           id: use.sessionId,
           userId: makeSession(begun).found.session.userId,
         });
-        return { ...found, lastSeenAt: use.at };
+        return { ...found, lastSeenAt: later(use.at, -writtenAgo) };
       },
     },
     directory: { renewAfter: (clientId) => (clientId === 'web' ? 60 : null) },
@@ -102,4 +102,21 @@ t.test('what is kept does not grow with the sessions', async (t) => {
     uses.map(({ sessionId }) => sessionId),
     [sidOf(0) as SessionId],
   );
+});
+
+t.test('a store that hangs is tried by one at a time once it is known to', async (t) => {
+  const { clock, uses, renew, token } = arrange({ hold: () => new Promise(() => {}) });
+  clock.advance(60);
+  await renew();
+  clock.advance(1);
+  uses.splice(0);
+  const results = await Promise.all(Array.from({ length: 100 }, (_, n) => renew(token(sidOf(n)))));
+  t.equal(uses.length, 1);
+  t.equal(results.filter((result) => result?.cause !== undefined).length, 1, 'and one says so in the log');
+});
+
+t.test('a token counts from the use that was written down, whichever node did', async (t) => {
+  const { clock, renew } = arrange({ writtenAgo: 30 });
+  clock.advance(60);
+  t.match(await renew(), { renewed: { iat: seconds(clock.now()) - 30 } });
 });

@@ -225,6 +225,15 @@ t.test('a path that is not there is 404 whatever is sent to it', async (t) => {
   t.same(faultsOf(oauth, { path: '/oauth/nothing' }), []);
 });
 
+t.test('a body that is announced in chunks and turns out empty is none', async (t) => {
+  const { raw } = await listen(t);
+  const chunked = (lines: string[], body: string) =>
+    raw(request('POST /v1/logout', ['Transfer-Encoding: chunked', ...lines], body));
+  t.same(codeIn(await chunked([], '0\r\n\r\n')), 'token_missing', 'what it lacks is a token');
+  t.same(codeIn(await chunked([], '1\r\nx\r\n0\r\n\r\n')), 'unsupported_media_type');
+  t.same(codeIn(await chunked(['Content-Type: text/plain'], '0\r\n\r\n')), 'unsupported_media_type');
+});
+
 t.test('every method that a path does not have is 405 and says which it has', async (t) => {
   const { raw, get } = await listen(t);
   const { paths } = (await get('/openapi.json')).json<{ paths: Record<string, object> }>();

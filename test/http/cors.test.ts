@@ -120,3 +120,11 @@ t.test('a preflight for a gateway is answered at any path but that of the check'
     t.equal((await preflight(service, own[0] ?? '', url)).statusCode, 204, url);
   t.equal((await preflight(service, own[0] ?? '', '/v1/authorize?audience=api')).statusCode, 401);
 });
+
+t.test('a preflight is answered nowhere under the path of the check', async (t) => {
+  const service = await start(t, { CORS_ORIGINS: own.join(','), AUTHORIZE_AUDIENCE: 'api' });
+  for (const url of ['/v1/authorize/', '/v1/authorize/orders', '/v1/authorize/original', '/v1/authorize/original*']) {
+    const { statusCode } = await preflight(service, own[0] ?? '', url);
+    t.ok(statusCode >= 400, `${url}: ${statusCode}`);
+  }
+});

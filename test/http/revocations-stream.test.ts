@@ -112,7 +112,7 @@ t.test('a stream ends with its token', async (t) => {
   const revoked = await tokenOf(other.basic);
   const follower = await open(t, revoked, '', { 'x-request-id': 'of-a-revoked-token' });
   await follower.untilCurrent();
-  await services.revokeToken(revoked, 'other', NOBODY);
+  await services.revokeToken(revoked, { clientId: 'other', tokenDelivery: 'body' }, NOBODY);
   t.equal((await follower.next())?.event, 'revocation', 'it still hears why');
   t.equal(await follower.next(), null);
   await eventually(

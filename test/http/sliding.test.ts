@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { NewClient } from '../../src/domain/clients.js';
 import type { UserId } from '../../src/domain/types.js';
 import { AT_THE_CONSOLE } from '../support/administrator.js';
+import { breakableProjection } from '../support/breakable-projection.js';
 import { fastDatabase } from '../support/databases.js';
 import { oauthOf } from '../support/oauth.js';
 import { codeOf, execute, PASSWORD, rowOf, startService, testKeks } from '../support/service.js';
@@ -195,6 +196,7 @@ t.test('a user who is disabled or loses a role gets no more tokens', async (t) =
   const faded = await check(token);
   t.same([faded.statusCode, delivered(faded)], [200, null], 'what he has fades away');
   await users.setRoles(userId, ['staff'], AT_THE_CONSOLE);
+  clock.advance(10);
   const renewed = delivered(await check(token)) ?? '';
   t.same(claimsOf(renewed).roles, ['staff'], 'a renewed token tells of the roles of now');
   await users.disable(userId, AT_THE_CONSOLE);
@@ -250,3 +252,91 @@ t.test('the header has the name that is configured', async (t) => {
   const { headers } = await service.get('/v1/me', token);
   t.ok(headers['x-session-token']);
 });
+
+t.test('a token is good for no longer than revocations last, however long its session may be idle', async (t) => {
+  const { clientId, token, check, clock, post, services } = await start(t);
+  // As an earlier version stored a client with header delivery, or one that is still running changed it.
+  await execute(
+    database,
+    `UPDATE clients SET access_token_ttl = 900, idle_ttl = 1209600 WHERE client_id = '${clientId}'`,
+  );
+  // What other tests' clients say does not lengthen the rule.
+  await execute(database, `UPDATE clients SET access_token_ttl = 900 WHERE client_id <> '${clientId}'`);
+  clock.advance(2 * MINUTE);
+  const renewed = delivered(await check(token)) ?? '';
+  const { exp, iat } = claimsOf(renewed);
+  t.ok(exp - iat <= 15 * MINUTE, `${exp - iat} s`);
+  await post('/v1/logout', undefined, { authorization: `Bearer ${renewed}` });
+  t.equal(codeOf(await check(renewed)), 'token_revoked');
+  clock.advance(60 * MINUTE);
+  await services.revocations.follow();
+  t.equal((await check(renewed)).statusCode, 401, 'an hour later it has not come back');
+});
+
+t.test('what was made while the clock was ahead is not handed out when it has been set right', async (t) => {
+  const { token, check, clock } = await start(t);
+  clock.advance(10 * MINUTE);
+  t.ok(delivered(await check(token)));
+  clock.setBack(8 * MINUTE);
+  const renewed = delivered(await check(token));
+  if (renewed !== null) t.equal((await check(renewed)).statusCode, 200);
+});
+
+t.test('a token of which it is not known whether it is revoked is not renewed', async (t) => {
+  const redis = breakableProjection();
+  const service = await startService(t, {
+    ...{ database, keks, projection: redis.projection },
+    env: { REVOCATION_FAIL_MODE: 'open' },
+  });
+  const token = await slidingOf(service).begin({ clientId: 'open' }, 'ada@open.example');
+  service.clock.advance(2 * MINUTE);
+  await service.services.keys.load();
+  redis.break();
+  const { revocations } = service.services.administration;
+  await t.rejects(revocations.revoke({ kind: 'jti', value: claimsOf(token).jti }, AT_THE_CONSOLE), {
+    code: 'revocation_pending',
+  });
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await service.app.inject({ method: 'GET', url: '/v1/authorize?audience=api', headers });
+  t.same([answer.statusCode, delivered(answer)], [200, null], 'it would be good when the one before is not any more');
+});
+
+t.test('a session that gets no more tokens is not asked about at each request', async (t) => {
+  const { clientId, token, app, clock, services } = await start(t);
+  await execute(database, `UPDATE clients SET required_roles = '{staff}' WHERE client_id = '${clientId}'`);
+  clock.advance(2 * MINUTE);
+  await services.keys.load();
+  await services.revocations.follow();
+  database.asked();
+  const headers = { authorization: `Bearer ${token}` };
+  for (let i = 0; i < 20; i++) await app.inject({ method: 'GET', url: '/v1/authorize?audience=api', headers });
+  t.ok(database.asked().length <= 4);
+});
+
+t.test('what is due by the second is due by the store, too', async (t) => {
+  const service = await startService(t, { database, keks });
+  // A login late in a second, and a request early in one.
+  service.clock.advance(0.6);
+  const { begin, check } = slidingOf(service);
+  const token = await begin({ clientId: 'late' }, 'ada@late.example');
+  service.clock.advance(59.2);
+  const renewed = delivered(await check(token));
+  if (renewed !== null) t.ok(claimsOf(renewed).exp > claimsOf(token).exp, 'a token that lives no longer is none');
+  database.asked();
+  await check(renewed ?? token);
+  t.equal(slides(), 0);
+});
+
+t.test(
+  'whoever gives a token back has ended its session, though this node has not heard of the client yet',
+  async (t) => {
+    const other = await startService(t, { database, keks });
+    const { token, clientId, sid } = await start(t);
+    await other.services.keys.load();
+    const payload = new URLSearchParams({ token, client_id: clientId }).toString();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const answer = await other.app.inject({ method: 'POST', url: '/oauth/revoke', headers, payload });
+    t.equal(answer.statusCode, 200);
+    t.not((await rowOf(database, 'sessions', `id = '${sid}'`)).revoked_at, null);
+  },
+);

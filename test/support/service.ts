@@ -15,6 +15,7 @@ import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
 import type { LimiterOf } from '../../src/ports/attempt-limiter.js';
+import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-passwords.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
@@ -50,6 +51,7 @@ export interface ServiceOptions {
   keks?: KekSource;
   signer?: TokenSigner;
   places?: Places;
+  breachedPasswords?: BreachedPasswords;
   projection?: RevocationProjection;
   limiterOf?: LimiterOf;
   metrics?: PrometheusMetrics;
@@ -109,6 +111,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? { placeOf: () => null },
+    breachedPasswords: options.breachedPasswords ?? noneBreached,
     metrics,
     clock: options.clock ?? clock,
     random: systemRandom,

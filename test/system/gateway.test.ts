@@ -121,6 +121,25 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     t.match(arrived[before], { url: '/orders/archive', headers: { 'x-auth-scope': 'orders:write' } });
   },
 
+  async 'a path that a backend may take for another one gets nowhere'(t, url) {
+    const headers = bearer((await login(url)).token);
+    const paths = [
+      // `new URL(path, base)` takes the first part for a host: to the backend of the examples this is /orders/archive.
+      '//x/orders/archive',
+      // Tomcat, and so Spring, takes parameters out of each part.
+      '/orders;x=1/archive',
+      '/;x/orders/archive',
+      // No fragment to those that do not look for one.
+      '/x#/../orders/archive',
+      // Passed on as it is, while the location is that of /x.
+      '/orders/archive/../../x',
+    ];
+    await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
+    const before = arrived.length;
+    await send(url, '//x/orders', { headers });
+    t.equal(arrived.length, before, 'the orders of the example');
+  },
+
   async 'who has no good token gets nothing through'(t, url) {
     const { token } = await login(url);
     const upgrade = (to: string) => ['Connection', 'Upgrade', 'Upgrade', to];
@@ -178,6 +197,13 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     t.notMatch(rawHeaders.join('\n'), /evil|203\.0\.113\.7/);
     const identities = rawHeaders.filter((name) => /^x[-_]auth/i.test(name)).map((name) => name.toLowerCase());
     t.same(identities, [...new Set(identities)], 'each once');
+  },
+
+  async 'no name that begins with X-Auth- gets through, also of those that Keyturn does not use'(t, url) {
+    const { token } = await login(url);
+    const forged = ['X-Auth-Email', 'X-Auth', 'X-Auth-User', 'X-Auth-Subject-Id'].flatMap((name) => [name, 'evil']);
+    await send(url, '/whoami', { headers: [...bearer(token), ...forged] });
+    t.notMatch(arrived.at(-1)?.rawHeaders.join('\n'), /evil/);
   },
 
   async 'a body reaches the backend whole, and Keyturn never'(t, url) {

@@ -54,7 +54,10 @@ const rotate: Statement = {
     RETURNING ${returned}`,
 };
 
-/** No token: the one that was presented is good by itself. The rest is as in a rotation. */
+/**
+ * No token: the one that was presented is good by itself. The rest is as in a rotation. Seconds are compared, as whoever
+ * looks at the `iat` of a token does.
+ */
 const slide: Statement = {
   name: 'session_slide',
   text: `UPDATE sessions s SET
@@ -67,7 +70,8 @@ const slide: Statement = {
     WHERE s.id = $1 AND s.revoked_at IS NULL AND s.idle_expires_at > $2 AND s.expires_at > $2 AND ${endedByRule} IS NULL
       AND u.id = s.user_id AND u.disabled_at IS NULL
       AND c.client_id = s.client_id AND c.required_roles <@ u.roles AND c.token_delivery = 'header'
-      AND s.last_seen_at <= $2::timestamptz - make_interval(secs => c.renew_after)
+      AND date_trunc('second', s.last_seen_at) <=
+        date_trunc('second', $2::timestamptz) - make_interval(secs => c.renew_after)
     RETURNING ${returned}, s.last_seen_at`,
 };
 

@@ -19,6 +19,7 @@ import { buildApp } from '../../../src/http/app.js';
 import { startRevocations } from '../../../src/jobs/revocations.js';
 import { createLogger } from '../../../src/logger.js';
 import { noLimit } from '../../../src/ports/attempt-limiter.js';
+import { noneBreached } from '../../../src/ports/breached-passwords.js';
 import { countNothing } from '../../../src/ports/metrics.js';
 import { breakable, type Mutation } from './broken.js';
 
@@ -52,6 +53,7 @@ const services = compose(config, {
   keks: openKeks(config, log),
   signer: nodeTokenSigner,
   places: { placeOf: () => null },
+  breachedPasswords: noneBreached,
   metrics: countNothing,
   clock: systemClock,
   random: systemRandom,
