@@ -91,7 +91,7 @@ const shown = (session: SessionSummary, current: SessionId) => ({
 });
 
 export function sessionRoutes(app: App, services: Services): void {
-  const { sessions, guard } = services;
+  const { sessions } = services;
 
   app.post(
     '/v1/refresh',
@@ -125,7 +125,7 @@ export function sessionRoutes(app: App, services: Services): void {
         body: Type.Union([Closed({ refresh_token: Type.Optional(RefreshToken) }), Type.Null()]),
         response: {
           204: NoContent,
-          ...refusals('/v1/logout', 'too_many_attempts', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
+          ...refusals('/v1/logout', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
         },
       },
     },
@@ -137,11 +137,7 @@ export function sessionRoutes(app: App, services: Services): void {
       }
       const caller = callerOf(request);
       if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
-      else
-        await guard.token(
-          () => caller,
-          () => sessions.logoutByRefreshToken(refreshToken, null, caller),
-        );
+      else await sessions.logoutByRefreshToken(refreshToken, null, caller);
       return reply.code(204).send(null);
     },
   );

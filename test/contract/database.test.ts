@@ -34,7 +34,10 @@ t.test('a migration that failed is refused until it is marked as rolled back, an
   await execute(database, 'UPDATE _prisma_migrations SET finished_at = NULL');
   await t.rejects(migrate(database, sleep), /begun and not finished/);
   await execute(database, 'UPDATE _prisma_migrations SET rolled_back_at = now()');
-  await execute(database, 'DROP TABLE sessions, users, clients, signing_keys, audit_events, revocations, installation');
+  await execute(
+    database,
+    'DROP TABLE devices, sessions, users, clients, signing_keys, audit_events, revocations, installation',
+  );
   await execute(database, 'DROP FUNCTION keyturn_hmac_sha256');
   await execute(database, 'DROP FUNCTION keyturn_xor_word');
   await execute(database, 'DROP FUNCTION keyturn_revocation_id');
