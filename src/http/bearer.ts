@@ -4,7 +4,7 @@ import { Refusal } from '../domain/errors.js';
 import type { Guard } from '../domain/limits.js';
 import { type Authenticated, type Bearer, type Demand, type Sessions, subjectOf } from '../domain/sessions.js';
 import type { By } from '../domain/types.js';
-import { callerOf } from './request-log.js';
+import { callerOf, isToldOf } from './request-log.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -47,9 +47,7 @@ export function bearerOf(request: FastifyRequest): string | null {
 function guarded<T>(request: FastifyRequest, attempt: () => Promise<T>): Promise<T> {
   const { guard } = request.server;
   const isAsked = request.routeOptions.config.asksForOthers === true;
-  // With `trustProxy` the socket's address comes first, and then those that trusted proxies told of.
-  const isTold = (request.ips?.length ?? 0) > 1;
-  return isAsked && !isTold ? attempt() : guard.token(() => callerOf(request), attempt);
+  return isAsked && !isToldOf(request) ? attempt() : guard.token(() => callerOf(request), attempt);
 }
 
 async function checked<Good extends Bearer>(

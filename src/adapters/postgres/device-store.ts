@@ -13,11 +13,17 @@ const find: Statement = {
     FROM devices d JOIN users u ON u.id = d.user_id WHERE d.id = $1`,
 };
 
-/** The lock makes it wait for whoever is ending the session, and forgets the user's devices after that. */
+/**
+ * The locks make it wait for whoever is ending the session, and whoever comes to end it later find the device. The user is
+ * locked first, as by those who end all of his sessions: in another order the two would wait for each other for ever.
+ */
 const remember: Statement = {
   name: 'device_remember',
-  text: `WITH login AS (
-      SELECT id, user_id FROM sessions WHERE id = $4 AND user_id = $2 AND revoked_at IS NULL FOR SHARE
+  text: `WITH owner AS (
+      SELECT id FROM users WHERE id = $2 FOR KEY SHARE
+    ), login AS (
+      SELECT id, user_id FROM sessions
+      WHERE id = $4 AND user_id = (SELECT id FROM owner) AND revoked_at IS NULL FOR SHARE
     ), remembered AS (
       INSERT INTO devices (id, user_id, secret_hash, session_id, expires_at)
       SELECT $1::uuid, user_id, $3::bytea, id, $5::timestamptz FROM login
