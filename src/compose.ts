@@ -8,6 +8,8 @@ import { createInProcessProjection } from './adapters/in-process/revocation-proj
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
+import { createAuditSeals } from './adapters/postgres/audit-seals.js';
+import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
 import { createDeviceStore } from './adapters/postgres/device-store.js';
@@ -24,6 +26,8 @@ import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createAuditAdministration } from './domain/audit-administration.js';
+import { createAuditSealing } from './domain/audit-sealing.js';
 import { createBlocks } from './domain/blocks.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
@@ -294,6 +298,7 @@ export function composeAdministration(
       revocations,
       clock,
     }),
+    audit: createAuditAdministration(createAuditTrail(database), createAuditSeals(database)),
   };
 }
 
@@ -337,7 +342,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const sessionStore = createSessionStore(database);
   const audit = createAuditLog(database);
   const clientStore = createClientStore(database);
-  const clients = createClients(clientStore, clock, random);
+  const clients = createClients(clientStore, audit, clock, random);
   const directory = createClientDirectory(clientStore);
   const { guard, blocks } = composeGuard(config, foundation, audit);
   const { keys, signingKeys } = composeKeys(config, foundation);
@@ -377,6 +382,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       settings: {
         replayWindow: config.REFRESH_REPLAY_WINDOW ?? Number.POSITIVE_INFINITY,
         reuseLeeway: config.REFRESH_REUSE_LEEWAY,
+        audited: config.AUDIT_REFRESHES,
       },
     }),
     clients,
@@ -392,7 +398,14 @@ export function compose(config: Config, foundation: Foundation): Services {
     blocks,
     keys,
     signingKeys,
-    cleanUp: createCleanUp({ rows: createExpiredRows(database), metrics, clock }),
+    auditSealing: createAuditSealing(createAuditSeals(database), metrics),
+    cleanUp: createCleanUp({
+      rows: createExpiredRows(database),
+      seals: createAuditSeals(database),
+      auditRetention: config.AUDIT_RETENTION,
+      metrics,
+      clock,
+    }),
     readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,
     metrics,

@@ -18,6 +18,7 @@ import {
   postgresUrl,
   rangeUrl,
   redisUrl,
+  retention,
   text,
 } from './config-values.js';
 import { type SigningAlg, signingAlgs } from './domain/types.js';
@@ -132,6 +133,16 @@ export const variables = {
     meaning: '`open` lets tokens through when their revocation is unknown',
     default: 'closed',
     parse: oneOf('closed', 'open'),
+  }),
+  AUDIT_RETENTION: variable({
+    meaning: 'How long audit events are kept, as days or a duration; whole days of UTC are removed. 0: for ever',
+    default: '400d',
+    parse: retention,
+  }),
+  AUDIT_REFRESHES: variable({
+    meaning: 'Each rotation of a refresh token leaves an audit event, too',
+    default: 'false',
+    parse: boolean,
   }),
   LOG_LEVEL: variable({
     meaning: 'Least level that is logged',

@@ -28,6 +28,7 @@ import { buildLocalApp } from './http/local-app.js';
 import { listenOnSocket } from './http/local-socket.js';
 import { buildMetricsApp } from './http/metrics-app.js';
 import type { Services } from './http/services.js';
+import { startAuditSealing } from './jobs/audit-sealing.js';
 import { tellOfBlocks } from './jobs/blocks.js';
 import { startCleanUp } from './jobs/clean-up.js';
 import { followClients } from './jobs/clients.js';
@@ -133,6 +134,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     // Who cannot know yet what is revoked says so with each token, and serves all else.
     await services.revocations.follow().catch((error) => log.warn({ err: error }, 'revocations are not known yet'));
     closing.unshift(startRevocations(services, log));
+    closing.unshift(startAuditSealing(services.auditSealing, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
     closing.unshift(tellOfBlocks(services.blocks, log));
 

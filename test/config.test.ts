@@ -71,6 +71,12 @@ t.test('tokens whose revocation is unknown are refused, unless somebody decides 
   t.match(readConfig({ REVOCATION_FAIL_MODE: 'open' }), { REVOCATION_FAIL_MODE: 'open' });
 });
 
+t.test('a retention is days, or a duration: a number alone never means seconds', async (t) => {
+  const days = (AUDIT_RETENTION: string) => readConfig({ AUDIT_RETENTION }).AUDIT_RETENTION / 86_400;
+  t.same(['', '0', '90', '90d', '48h'].map(days), [400, 0, 90, 90, 2]);
+  for (const AUDIT_RETENTION of ['-1', '4000', '1y', 'x']) t.match(problemsOf({ AUDIT_RETENTION }), [/days/]);
+});
+
 t.test('durations are seconds, or a number with a unit', async (t) => {
   for (const [text, seconds] of [
     ['0', 0],
@@ -147,4 +153,21 @@ t.test('an issuer has one spelling', async (t) => {
 t.test('a service that listens everywhere is its own issuer on loopback', async (t) => {
   t.equal(readConfig({ HOST: '0.0.0.0', PORT: '81' }).ISSUER, 'http://127.0.0.1:81');
   t.equal(readConfig({ HOST: '::1' }).ISSUER, 'http://[::1]:3000');
+});
+
+t.test('the header of the access token is none that has another use', (t) => {
+  for (const name of ['jwt', 'X-Session-Token', 'access-token', 'x-jwt'])
+    t.equal(readConfig({ ACCESS_TOKEN_HEADER: name }).ACCESS_TOKEN_HEADER, name.toLowerCase());
+  const taken = [
+    'host',
+    'set-cookie',
+    'x-auth-token',
+    'authorization',
+    'content-length',
+    'x-forwarded-for',
+    'location',
+  ];
+  for (const name of [...taken, '-token', 'my token', 'token:', 'tökén-token', `token${'x'.repeat(60)}`])
+    t.throws(() => readConfig({ ACCESS_TOKEN_HEADER: name }), /ACCESS_TOKEN_HEADER: expected /);
+  t.end();
 });

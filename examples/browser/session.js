@@ -35,7 +35,8 @@ export function slidingSession(baseUrl, { clientId, header = 'jwt', name = 'sess
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ email, password, client_id: clientId }),
       });
-      if (response.ok) storage.setItem(name, response.headers.get(header));
+      const token = response.headers.get(header);
+      if (response.ok && token !== null) storage.setItem(name, token);
       return response;
     },
 

@@ -32,6 +32,9 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 /** The JSON of the answer; rejects with the Refusal that it was. */
 export type Call = <T>(method: Method, path: string, body?: object) => Promise<T>;
 
+/** `alone`: on a folder that nobody else can use meanwhile. */
+export type Work<T> = (call: Call, alone: boolean) => Promise<T>;
+
 export interface Message {
   method: Method;
   url: string;
@@ -108,7 +111,7 @@ async function clockOf(health: DatabaseHealth, own: Clock): Promise<Clock> {
 }
 
 /** In this process, which has the database to itself or shares a PostgreSQL. */
-const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T> =>
+const locally = <T>(config: Config, work: Work<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
       { composeAdministration, openBreachedPasswords, openMessaging, openSigner },
@@ -151,7 +154,10 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     const logger = createLogger('error', { write: (line) => process.stderr.write(line) });
     const app = await buildLocalApp({ issuer: config.ISSUER, administration }, logger);
     try {
-      return await work(callOver((message) => app.inject(message)));
+      return await work(
+        callOver((message) => app.inject(message)),
+        config.DATABASE_URL === null,
+      );
     } finally {
       // A key that is half made would be left behind in a device.
       await administration.keys.settled();
@@ -162,13 +168,13 @@ const locally = <T>(config: Config, work: (call: Call) => Promise<T>): Promise<T
     }
   });
 
-export async function withAdministration<T>(work: (call: Call) => Promise<T>): Promise<T> {
+export async function withAdministration<T>(work: Work<T>): Promise<T> {
   const config = readConfig(undefined, 'command');
   if (config.DATABASE_URL !== null) return locally(config, work);
   const { findSocket } = await import('../http/local-socket.js');
   const { path, problem } = findSocket(config.DATA_DIR);
   for (let waited = 0; ; waited += FOLDER_POLL_MS) {
-    if (path !== null && (await answers(path))) return work(callOver(overSocket(path)));
+    if (path !== null && (await answers(path))) return work(callOver(overSocket(path)), false);
     try {
       return await locally(config, work);
     } catch (error) {

@@ -4,6 +4,8 @@ import type { Call } from './administration.js';
 export interface Terminal {
   /** A line on stdout. */
   print(text: string): void;
+  /** As it is on stdout; resolves when there is room for more. */
+  write(text: string): Promise<void>;
   /** A line on stderr. */
   note(text: string): void;
   /** Whether somebody is there to be asked. */
@@ -17,8 +19,10 @@ export interface Terminal {
 
 export interface Context {
   terminal: Terminal;
-  /** Runs `work` on the service that is running, or on its database where none is. */
-  administration<T>(work: (call: Call) => Promise<T>): Promise<T>;
+  /** Runs `work` on the service that is running, or, `alone`, on a folder that nobody else can use meanwhile. */
+  administration<T>(work: (call: Call, alone: boolean) => Promise<T>): Promise<T>;
+  /** Resolves after so many milliseconds. */
+  pause(ms: number): Promise<void>;
 }
 
 /** The command was called in a wrong way: exit code 2. */

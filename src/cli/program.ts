@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.js';
 import { Refusal } from '../domain/errors.js';
+import { auditCommand } from './audit.js';
 import { clientsCommand } from './clients.js';
 import { type Context, type Terminal, WrongUsage } from './context.js';
 import { doctorCommand } from './doctor.js';
@@ -22,6 +23,7 @@ const commands = [
   clientsCommand,
   usersCommand,
   revokeCommand,
+  auditCommand,
   doctorCommand,
 ];
 

@@ -24,6 +24,12 @@ const prompt = (question: string, echo: NodeJS.WritableStream): Promise<string> 
 
 export const terminal: Terminal = {
   print: (text) => console.log(text),
+  write: (text) =>
+    new Promise((resolve, reject) => {
+      // The callback is told, too; an event that nobody hears would end the process with a stack.
+      if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {});
+      process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    }),
   note: (text) => console.error(text),
   interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
   ask: (question) => prompt(question, process.stderr),

@@ -77,6 +77,8 @@ export interface AccountsParts {
   ids: Ids;
 }
 
+type LoginRefusal = 'invalid_credentials' | 'account_disabled' | 'role_required';
+
 export const makeUser = (
   { email, passwordHash, roles }: { email: Email; passwordHash: string; roles: readonly string[] },
   at: Instant,
@@ -116,9 +118,10 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const owner = await guard.password(who, async () => {
       const user = await users.findByEmailKey(email.key);
       const password = normalizePassword(request.password);
-      if (!(await isRight(password, user)) || user === null) return await loginFailed(user, client, request.caller);
-      if (user.disabledAt !== null) throw new Refusal('account_disabled', { subject: { sub: user.id } });
-      if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) throw new Refusal('role_required');
+      const refused = (code: LoginRefusal) => loginFailed(code, user, client, request.caller);
+      if (!(await isRight(password, user)) || user === null) return await refused('invalid_credentials');
+      if (user.disabledAt !== null) return await refused('account_disabled');
+      if (!hasRoles({ roles: user.roles, requiredRoles: client.requiredRoles })) return await refused('role_required');
       return user;
     });
     const issued = await startSession(owner, client, audience, scope, request);
@@ -146,16 +149,17 @@ export function createAccounts(parts: AccountsParts): Accounts {
     }
   }
 
-  async function loginFailed(user: User | null, client: Client, caller: Caller): Promise<never> {
+  async function loginFailed(code: LoginRefusal, user: User | null, client: Client, caller: Caller): Promise<never> {
     // Written for an unknown e-mail too, so that both take the same time.
     await audit.append(
       auditEvent('login.failed', 'failure', clock.now(), caller, {
         actor: 'anonymous',
         clientId: client.clientId,
         ...(user === null ? {} : { userId: user.id }),
+        details: { reason: code },
       }),
     );
-    throw new Refusal('invalid_credentials', user === null ? {} : { subject: { sub: user.id } });
+    throw new Refusal(code, user === null ? {} : { subject: { sub: user.id } });
   }
 
   async function startSession(user: User, client: Client, audience: string, scope: string, request: LoginRequest) {

@@ -22,5 +22,7 @@ export const auditEvent = (
   place: caller.place,
   userAgent: caller.userAgent,
   requestId: caller.requestId,
+  bySessionId: caller.bySessionId ?? null,
+  byJti: caller.byJti ?? null,
   ...about,
 });

@@ -1,5 +1,6 @@
 /** Clients (applications): what one may ask for, and how a confidential one proves who it is. */
 import { timingSafeEqual } from 'node:crypto';
+import type { AuditLog } from '../ports/audit-log.js';
 import type { ClientStore } from '../ports/client-store.js';
 import type { Clock } from '../ports/clock.js';
 import type { Random } from '../ports/random.js';
@@ -7,7 +8,7 @@ import { auditEvent } from './audit.js';
 import { toBase64url } from './base64url.js';
 import { Refusal } from './errors.js';
 import { sha256 } from './refresh-token.js';
-import type { Client, Grant, Instant } from './types.js';
+import type { Caller, Client, Grant, Instant } from './types.js';
 
 const DAY_S = 86_400;
 /** What a token must be for, and what its user must be, to administer: tokens of the seeded client are and do. */
@@ -64,7 +65,7 @@ export interface Clients {
   /** Throws `unknown_client`, `grant_not_allowed`. */
   forPublicGrant(clientId: string, grant: Grant): Promise<Client>;
   /** Throws `invalid_client`. */
-  authenticate(clientId: string, secret: string): Promise<ProvedClient>;
+  authenticate(clientId: string, secret: string, caller: Caller): Promise<ProvedClient>;
   /** A public client, which has nothing to prove who it is with. Throws `invalid_client`. */
   identify(clientId: string): Promise<Client>;
   /** The secret is shown here and never again; null for a public client. Throws `client_exists`. */
@@ -94,12 +95,18 @@ export function makeClient(fields: NewClient, at: Instant, random: Random): { cl
   return { client, secret };
 }
 
-export function createClients(store: Pick<ClientStore, 'find' | 'create'>, clock: Clock, random: Random): Clients {
+export function createClients(
+  store: Pick<ClientStore, 'find' | 'create'>,
+  audit: AuditLog,
+  clock: Clock,
+  random: Random,
+): Clients {
   async function create(fields: NewClient) {
     const at = clock.now();
     const { client, secret } = makeClient(fields, at, random);
-    const audit = auditEvent('client.created', 'success', at, service, { actor: 'service', clientId: client.clientId });
-    if (!(await store.create(client, audit))) throw new Refusal('client_exists');
+    const about = { actor: 'service', clientId: client.clientId };
+    if (!(await store.create(client, auditEvent('client.created', 'success', at, service, about))))
+      throw new Refusal('client_exists');
     return { client, secret };
   }
 
@@ -113,12 +120,16 @@ export function createClients(store: Pick<ClientStore, 'find' | 'create'>, clock
       if (client.type !== 'public') throw new Refusal('grant_not_allowed');
       return client;
     },
-    async authenticate(clientId, secret) {
+    async authenticate(clientId, secret, caller) {
       const provedAt = clock.now();
       const client = await store.find(clientId);
       // An unknown client costs the same as a wrong secret.
       const right = timingSafeEqual(sha256(secret), client?.secretHash ?? sha256(''));
-      if (client === null || client.secretHash === null || !right) throw new Refusal('invalid_client');
+      if (client === null || client.secretHash === null || !right) {
+        const about = { actor: 'anonymous', clientId };
+        await audit.append(auditEvent('client.authentication_failed', 'failure', provedAt, caller, about));
+        throw new Refusal('invalid_client');
+      }
       return { ...client, provedAt };
     },
     async identify(clientId) {

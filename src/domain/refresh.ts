@@ -31,6 +31,8 @@ export interface RefreshSettings {
   replayWindow: number;
   /** Seconds for which a used token is still taken for a parallel request of the same client. */
   reuseLeeway: number;
+  /** Whether each rotation leaves an audit event. */
+  audited?: boolean;
 }
 
 export type RefreshOutcome = 'rotated' | 'replayed' | 'concurrent';
@@ -193,6 +195,7 @@ export function createRefresh(
       clientId,
       at,
       caller,
+      audit: settings.audited ? rotationEvent(token, at, caller) : null,
     });
     return found === null ? null : { found, secret };
   }
@@ -234,6 +237,14 @@ export function createRefresh(
     throw new Refusal(decision.code, { genuine, ...event, ...(subject ? { subject } : {}) });
   }
 }
+
+/** Whose session it is the store adds, which is the first to know. */
+const rotationEvent = ({ sessionId, generation }: PresentedToken, at: Instant, caller: Caller): AuditEvent =>
+  auditEvent('refresh.rotated', 'success', at, caller, {
+    actor: 'anonymous',
+    sessionId,
+    details: { generation: generation + 1 },
+  });
 
 /** How old the token is that was presented, for whoever has to find out where a copy of it came from. */
 function historyOf({ generation, rotations }: Session, { token, key }: Presented, at: Instant) {

@@ -124,6 +124,9 @@ export interface Caller {
   place: string | null;
   userAgent: string | null;
   requestId: string | null;
+  /** The session and the access token with which it asks; neither without one. */
+  bySessionId?: SessionId | null;
+  byJti?: string | null;
 }
 
 /** Who changes what is not his own: an administrator, somebody at the command line, or the service by itself. */
@@ -144,6 +147,7 @@ export interface Page<T, After> {
 export interface AuditEvent extends Caller {
   at: Instant;
   event:
+    | 'audit.expired'
     | 'user.created'
     | 'login.succeeded'
     | 'login.failed'
@@ -160,9 +164,11 @@ export interface AuditEvent extends Caller {
     | 'user.enabled'
     | 'user.roles_changed'
     | 'user.deleted'
+    | 'refresh.rotated'
     | 'refresh.reused'
     | 'refresh.ahead_of_store'
     | 'refresh.secret_mismatch'
+    | 'client.authentication_failed'
     | 'client.created'
     | 'client.updated'
     | 'client.secret_rotated'
@@ -178,6 +184,7 @@ export interface AuditEvent extends Caller {
   outcome: 'success' | 'failure';
   /** `user:<id>`, `client:<client_id>`, `cli:<name>`, `service` or `anonymous`. */
   actor: string;
+  // Whom it concerns.
   userId?: UserId;
   sessionId?: SessionId;
   clientId?: string;

@@ -20,7 +20,7 @@ export interface AuthorizeSettings {
  * A value that stays one value, whatever is in it: a line's end or a blank would begin another. `%` too, so that it can be
  * undone.
  */
-const encoded = (value: string): string => value.toWellFormed().replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent);
+const encoded = (value: string): string => value.replace(/[^\x21-\x24\x26-\x7e]/gu, encodeURIComponent);
 const encodedList = (values: readonly string[]): string => values.map(encoded).join(' ');
 
 /** All of them in every answer, empty where there is nothing to say: a proxy would leave what came from outside in place. */
@@ -109,17 +109,6 @@ export function authorizeRoutes(app: App, { sessions }: Services, { authorizeAud
         answer(request, reply, request.query.audience ?? authorizeAudience, request.query.scope ?? ''),
     });
   }
-
-  // Somebody who has put a slash behind the path of the check is not to be told that all preflights may pass.
-  app.route({
-    ...route,
-    method: app.supportedMethods as HTTPMethods[],
-    url: '/v1/authorize/*',
-    schema: { hide: true },
-    handler: () => {
-      throw new Refusal('not_found');
-    },
-  });
 
   // Envoy puts the path and the query of the original request behind the one it was given: nothing of them is a demand.
   app.route({

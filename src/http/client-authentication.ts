@@ -74,7 +74,8 @@ export async function authenticatedClient(
   const credentials = credentialsOf(request, form);
   if (credentials === null) return null;
   const { clientId, secret } = credentials;
-  const client = await guard.secret(callerOf(request), () => clients.authenticate(clientId, secret));
+  const caller = callerOf(request);
+  const client = await guard.secret(caller, () => clients.authenticate(clientId, secret, caller));
   request.outcome.subject = { clientId };
   return client;
 }

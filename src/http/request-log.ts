@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
-import type { Caller, Subject } from '../domain/types.js';
+import type { Caller, SessionId, Subject } from '../domain/types.js';
 import type { Places } from '../ports/places.js';
 
 export interface Outcome {
@@ -39,13 +39,17 @@ const addressOf = ({ ip, ips }: FastifyRequest): string | null =>
 /** Whether the caller's address is another's than the socket's, whom a trusted proxy has told of. */
 export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && ipaddr.isValid(ip);
 
+/** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {
   const ip = addressOf(request);
+  const { sid, jti } = request.outcome.subject;
   return {
     ip,
     place: ip && request.server.places.placeOf(ip),
     userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
     requestId: request.id,
+    bySessionId: (sid as SessionId | undefined) ?? null,
+    byJti: jti ?? null,
   };
 }
 

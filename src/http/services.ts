@@ -1,5 +1,7 @@
 /** What the routes call: the domain, wired. */
 import type { Accounts } from '../domain/accounts.js';
+import type { AuditAdministration } from '../domain/audit-administration.js';
+import type { AuditSealing } from '../domain/audit-sealing.js';
 import type { Blocks } from '../domain/blocks.js';
 import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
@@ -28,6 +30,7 @@ export interface Administration {
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
   revocations: RevocationAdministration;
+  audit: AuditAdministration;
 }
 
 export interface Services {
@@ -48,6 +51,7 @@ export interface Services {
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;
+  auditSealing: AuditSealing;
   cleanUp: CleanUp;
   readiness: Readiness;
   places: Places;

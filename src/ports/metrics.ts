@@ -1,6 +1,6 @@
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
-import type { Expiring } from './expired-rows.js';
+import type { Cleaned } from './expired-rows.js';
 
 export interface AnsweredRequest {
   method: string;
@@ -21,13 +21,15 @@ export interface Metrics {
   /** A token of which it could not be told whether it is revoked. */
   revocationUnknown(outcome: 'refused' | 'let_through'): void;
   /** A batch of rows that had ended was removed. */
-  cleanedUp(what: Expiring, rows: number, seconds: number): void;
+  cleanedUp(what: Cleaned, rows: number, seconds: number): void;
   /** Rows that had ended and are still there. */
-  cleanUpBacklog(what: Expiring, rows: number): void;
+  cleanUpBacklog(what: Cleaned, rows: number): void;
   /** From the commit until every node refuses the token. */
   revocationEnforced(seconds: number): void;
   /** Somebody was told that it is not enforced yet. */
   revocationPending(): void;
+  /** Audit events that no seal has yet, and for how long the oldest of them has been there. */
+  auditUnsealed(events: number, oldestS: number): void;
   /** How many follow the revocations now. */
   followers(count: number): void;
   /** Whether failed attempts are counted for all nodes; else each node counts for itself. */
@@ -50,6 +52,7 @@ export const countNothing: Metrics = {
   cleanUpBacklog() {},
   revocationEnforced() {},
   revocationPending() {},
+  auditUnsealed() {},
   followers() {},
   failuresShared() {},
   blocked() {},

@@ -32,6 +32,8 @@ export interface RotationAttempt {
   clientId: string | null;
   at: Instant;
   caller: Caller;
+  /** Stored with the rotation, where there is one; the actor, the user and the client are the session's. */
+  audit: AuditEvent | null;
 }
 
 /** Proof that a session of a client with header delivery was in use. */
@@ -58,7 +60,7 @@ export interface SessionStore {
   /**
    * Moves the idle end of a live session whose client has header delivery, unless that was done less than the client's
    * `renew_after` ago: however many ask at once, one of them writes. Resolves to the session as it then is, live or not,
-   * with the instant of the latest use that was written down; null when there is none.
+   * with the instant of the latest use that was written down; null when there is no such session of such a client.
    */
   slide(use: Use): Promise<(SessionWithOwner & { lastSeenAt: Instant }) | null>;
   /** Live sessions of a user, the last seen first, at most `limit`. */

@@ -10,6 +10,7 @@ const app = await buildLocalApp(service.services, createLogger('silent'));
 t.teardown(() => app.close());
 
 const { keyturn, json } = commandsOn(app);
+const NOWHERE = { ip: null, place: null, userAgent: null, requestId: null };
 
 const eventsOf = (event: string, userId: string) =>
   rowsOf(service.database, 'audit_events', `event = '${event}' AND user_id = '${userId}'`);
@@ -172,7 +173,7 @@ t.test('what cannot be taken back is asked for, or said with --yes, or not done'
   ]);
   const stays = async () =>
     (await service.database.orm((prisma) => prisma.user.count({ where: { id } }))) === 1 &&
-    (await service.services.clients.authenticate('doomed', client_secret)).clientId === 'doomed';
+    (await service.services.clients.authenticate('doomed', client_secret, NOWHERE)).clientId === 'doomed';
   const destroying = [
     ['clients', 'rotate-secret', 'doomed'],
     ['clients', 'delete', 'doomed'],

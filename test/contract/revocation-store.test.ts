@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { createAuditLog } from '../../src/adapters/postgres/audit.js';
 import { createClientStore } from '../../src/adapters/postgres/client-store.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createRevocationStore } from '../../src/adapters/postgres/revocation-store.js';
@@ -39,7 +40,7 @@ async function arrange(database: Database) {
   const users = createUserStore(database);
   const sessions = createSessionStore(database);
   const revocations = createRevocationStore(database);
-  await createClients(createClientStore(database), clock, systemRandom).seed();
+  await createClients(createClientStore(database), createAuditLog(database), clock, systemRandom).seed();
 
   async function newUser() {
     const id = ids.uuid() as UserId;

@@ -31,6 +31,7 @@ function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}):
     clientId: null,
     at: now,
     caller,
+    audit: null,
     ...more,
   };
 }
@@ -65,6 +66,30 @@ async function contract(t: Test, database: Database): Promise<void> {
     t.equal((await newSession(user, 'deleted')).created, false);
     await users.delete(user.id, auditEvent('user.deleted', 'success', now, caller, { actor: 'service' }));
     t.equal((await newSession(user)).created, false);
+  });
+
+  t.test('a rotation leaves an event if it is asked to, and one that changes nothing leaves none', async (t) => {
+    const made = await newSession(user);
+    const audit = auditEvent('refresh.rotated', 'success', now, caller, {
+      actor: 'anonymous',
+      sessionId: made.session.id,
+      details: { generation: 1 },
+    });
+    const events = () => rowsOf(database, 'audit_events', `session_id = '${made.session.id}' ORDER BY id`);
+    const first = attempt(made, { audit });
+    t.match(await store.rotate(first), { session: { id: made.session.id, generation: 1, userId: user.id } });
+    t.equal(await store.rotate(first), null);
+    t.match(await events(), [
+      { event: 'login.succeeded' },
+      {
+        event: 'refresh.rotated',
+        actor: `user:${user.id}`,
+        user_id: user.id,
+        client_id: 'default',
+        details: { generation: 1 },
+      },
+    ]);
+    t.equal((await events()).length, 2);
   });
 
   t.test('a rotation moves the row to the next generation and keeps the one before', async (t) => {

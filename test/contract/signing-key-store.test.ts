@@ -6,7 +6,7 @@ import { auditEvent } from '../../src/domain/audit.js';
 import { instant, later } from '../../src/domain/types.js';
 import type { SigningKeyRow, SigningKeyState } from '../../src/ports/signing-key-store.js';
 import { onEachDatabase } from '../support/databases.js';
-import { execute, rowsOf } from '../support/service.js';
+import { execute, rowOf, rowsOf } from '../support/service.js';
 
 const AT = instant(Date.UTC(2026, 2, 1, 12, 0, 0, 251));
 
@@ -57,9 +57,14 @@ t.test('signing key store', (t) =>
   onEachDatabase(t, async (t, database) => {
     const store = createSigningKeyStore(database, health);
     t.beforeEach(() => execute(database, 'DELETE FROM signing_keys'));
-    t.beforeEach(() => execute(database, 'DELETE FROM audit_events'));
+    let before: unknown = 0;
+    t.beforeEach(async () => {
+      before = (await rowOf(database, '(SELECT coalesce(max(id), 0) AS id FROM audit_events) AS last')).id;
+    });
     const events = async () =>
-      (await rowsOf(database, 'audit_events', `event = 'signing_key.created'`)).map(({ details }) => details);
+      (await rowsOf(database, 'audit_events', `event = 'signing_key.created' AND id > ${before}`)).map(
+        ({ details }) => details,
+      );
 
     t.test('the first key comes back as it was stored', async (t) => {
       t.strictSame(await store.published(), []);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { createMetrics } from '../../src/adapters/prometheus/metrics.js';
 import { countedOutcomes } from '../../src/domain/refresh-outcome.js';
+import { renewalOutcomes } from '../../src/domain/sliding-sessions.js';
 
 const document = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
 const metrics = createMetrics({ pool: () => ({ total: 1, idle: 1, waiting: 0 }) });
@@ -13,13 +14,13 @@ t.test('docs/metrics.md describes the metrics that there are, and names no other
   t.same([...new Set([...described].map(([name]) => name))].sort(), names.sort());
 });
 
-t.test('docs/metrics.md has every outcome of a refresh in its table, and its alerts name no others', async (t) => {
-  const [, section = ''] = /^## Refreshes$(.*?)^## /ms.exec(document) ?? [];
-  const rows = [...section.matchAll(/^\| `(\w+)` /gm)].map(([, outcome]) => outcome);
-  t.same(rows.sort(), [...countedOutcomes].sort());
-  const watched = [...document.matchAll(/keyturn_refresh_total\{[^}]*outcome=~?"([\w|]+)"/g)].flatMap(
-    ([, value = '']) => value.split('|'),
-  );
-  t.ok(watched.length > 0);
-  for (const outcome of watched) t.ok(rows.includes(outcome), outcome);
-});
+t.test(
+  'docs/metrics.md has every outcome of a refresh and of a renewal in its tables, and its alerts name no others',
+  async (t) => {
+    const rows = [...document.matchAll(/^\| `(\w+)` /gm)].map(([, outcome]) => outcome);
+    t.same(rows.sort(), [...countedOutcomes, ...renewalOutcomes].sort());
+    const watched = [...document.matchAll(/outcome=~?"([\w|]+)"/g)].flatMap(([, value = '']) => value.split('|'));
+    t.ok(watched.length > 0);
+    for (const outcome of watched) t.ok(rows.includes(outcome), outcome);
+  },
+);

@@ -60,7 +60,7 @@ function fakeHasher() {
 
 const database = await fastDatabase(t);
 const clock = fakeClock();
-const clients = createClients(createClientStore(database), clock, systemRandom);
+const clients = createClients(createClientStore(database), createAuditLog(database), clock, systemRandom);
 await clients.seed();
 
 let people = 0;

@@ -1,17 +1,31 @@
 import t from 'tap';
 import { createCleanUp } from '../../src/domain/clean-up.js';
 import { type Instant, instant } from '../../src/domain/types.js';
-import type { ExpiredRows, Expiring } from '../../src/ports/expired-rows.js';
+import type { Cleaned, ExpiredRows, Expiring } from '../../src/ports/expired-rows.js';
 import { countNothing, type Metrics } from '../../src/ports/metrics.js';
 import { fakeClock } from '../support/clock.js';
 
 const DAY_S = 86_400;
 
+/** Batches of the audit trail, by how many events they have. */
+class Audited {
+  readonly asked: [before: string, keptS: number][] = [];
+  constructor(
+    private readonly batches: (number | null)[],
+    readonly retention = 400 * DAY_S,
+  ) {}
+  async expire(before: Date, keptS: number): Promise<number | null> {
+    this.asked.push([before.toISOString(), keptS]);
+    const [batch = 0] = this.batches.splice(0, 1);
+    return batch;
+  }
+}
+
 /** Rows by the instant of their end; a batch takes `seconds`. */
-function setUp(ends: Record<Expiring, number[]>, seconds = 0.01, isBusy = () => false) {
+function setUp(ends: Record<Expiring, number[]>, seconds = 0.01, isBusy = () => false, audited = new Audited([])) {
   const clock = fakeClock();
   const pauses: number[] = [];
-  const counted: [Expiring, number][] = [];
+  const counted: [Cleaned, number][] = [];
   const asked: { what: Expiring; from: Instant }[] = [];
   const rows: ExpiredRows = {
     async remove(what, from, before, limit) {
@@ -26,7 +40,8 @@ function setUp(ends: Record<Expiring, number[]>, seconds = 0.01, isBusy = () => 
   };
   const metrics: Metrics = { ...countNothing, cleanUpBacklog: (what, left) => void counted.push([what, left]) };
   const timed = { ...clock, pause: async (ms: number) => void pauses.push(ms) };
-  return { clock, pauses, counted, asked, run: createCleanUp({ rows, metrics, clock: timed }).run };
+  const parts = { rows, seals: audited, auditRetention: audited.retention, metrics, clock: timed };
+  return { clock, pauses, counted, asked, run: createCleanUp(parts).run };
 }
 
 const START = fakeClock().now();
@@ -35,7 +50,7 @@ const endings = (count: number, last: number) => Array.from({ length: count }, (
 t.test('what has ended is removed: sessions a day later, revocations at once', async (t) => {
   const sessions = [START - DAY_S * 1000 - 1, START - 1];
   const { run, counted } = setUp({ sessions, revocations: [START - 1, START + 1000] });
-  t.same(await run(), { sessions: 1, revocations: 1 });
+  t.match(await run(), { sessions: 1, revocations: 1 });
   t.same(counted, [
     ['sessions', 0],
     ['revocations', 0],
@@ -44,7 +59,7 @@ t.test('what has ended is removed: sessions a day later, revocations at once', a
 
 t.test('a batch begins where the one before ended, and between them is a pause as long as it took', async (t) => {
   const { run, pauses, asked } = setUp({ sessions: [], revocations: endings(2_500, START) });
-  t.same(await run(), { sessions: 0, revocations: 2_500 });
+  t.match(await run(), { sessions: 0, revocations: 2_500 });
   const begun = asked.filter(({ what }) => what === 'revocations').map(({ from }) => from);
   t.same(begun, [0, START - 1_501, START - 501]);
   t.same(pauses.map(Math.round), [10, 10]);
@@ -52,17 +67,36 @@ t.test('a batch begins where the one before ended, and between them is a pause a
 
 t.test('a run ends after 50 seconds, and says how much is left', async (t) => {
   const { run, counted } = setUp({ sessions: [], revocations: endings(5_000, START) }, 20);
-  t.same(await run(), { sessions: 0, revocations: 2_000 });
+  t.match(await run(), { sessions: 0, revocations: 2_000 });
   t.same(counted.at(-1), ['revocations', 3_000]);
 });
 
 t.test('however many sessions there are, half of the time is for revocations', async (t) => {
   const ended = START - DAY_S * 1000;
   const { run } = setUp({ sessions: endings(9_000, ended), revocations: endings(9_000, START) }, 5);
-  t.same(await run(), { sessions: 5_000, revocations: 5_000 });
+  t.match(await run(), { sessions: 5_000, revocations: 5_000 });
 });
 
 t.test('while another node is at it, nothing is removed', async (t) => {
   const { run } = setUp({ sessions: [], revocations: [START - 1] }, 0.01, () => true);
-  t.same(await run(), { sessions: 0, revocations: 0 });
+  t.match(await run(), { sessions: 0, revocations: 0 });
+});
+
+t.test('audit events go in whole days, batch by batch until none is left', async (t) => {
+  const audited = new Audited([900, 300]);
+  const { run, pauses } = setUp({ sessions: [], revocations: [] }, 0.01, undefined, audited);
+  t.same(await run(), { sessions: 0, revocations: 0, audit_events: 1_200 });
+  const [asked] = audited.asked;
+  t.same(asked, ['2025-01-25T00:00:00.000Z', 400 * DAY_S]);
+  t.equal(audited.asked.length, 3);
+  t.equal(pauses.length, 2);
+});
+
+t.test('audit events stay for ever with a retention of 0, and as long as another node is at it', async (t) => {
+  const kept = new Audited([100], 0);
+  t.match(await setUp({ sessions: [], revocations: [] }, 0.01, undefined, kept).run(), { audit_events: 0 });
+  t.same(kept.asked, []);
+  const busy = new Audited([null, 100]);
+  t.match(await setUp({ sessions: [], revocations: [] }, 0.01, undefined, busy).run(), { audit_events: 0 });
+  t.equal(busy.asked.length, 1);
 });

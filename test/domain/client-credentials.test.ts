@@ -29,7 +29,9 @@ t.test('a token is as old as the proof: what revokes the client in between conce
     },
   };
   const asked = clock.now();
-  const proved = await createClients(store, clock, systemRandom).authenticate('billing', secret ?? '');
+  const audit = { append: async () => {} };
+  const nowhere = { ip: null, place: null, userAgent: null, requestId: null };
+  const proved = await createClients(store, audit, clock, systemRandom).authenticate('billing', secret ?? '', nowhere);
   clock.advance(5);
   await createIssueToClient(accessTokens, createIds(clock, systemRandom))(proved, {});
   t.same(issued, [seconds(asked)]);

@@ -87,6 +87,8 @@ t.test('nobody comes in but an administrator with a live session and a token for
     ['POST', `/keys/${kid}/promote`] as const,
     ['POST', `/keys/${kid}/revoke`, { compromised: true }] as const,
     ['POST', '/revocations', { kind: 'all' }] as const,
+    ['GET', '/audit'] as const,
+    ['GET', '/audit/verification'] as const,
   ];
   const { paths } = (await get('/openapi.json')).json();
   const declared = Object.entries<object>(paths).filter(([path]) => path.startsWith('/v1/admin/'));

@@ -1,14 +1,19 @@
 /** The audit trail: where a request came from, and how old a reused token was. And the places in the list of devices. */
+import { decodeJwt } from 'jose';
 import t from 'tap';
 import { COUNTRY_DATABASE, openPlaces } from '../../src/adapters/geo/places.js';
+import type { UserId } from '../../src/domain/types.js';
+import { AT_THE_CONSOLE } from '../support/administrator.js';
 import { refreshesIn } from '../support/metrics.js';
-import { codeOf, PASSWORD, rowOf, rowsOf, startService, type Tokens } from '../support/service.js';
+import { codeOf, PASSWORD, rowOf, rowsOf, startService, type Tokens, testKeks } from '../support/service.js';
 
 const US = '8.8.8.8';
 const NL = '193.0.6.139';
 const PRIVATE = '10.1.2.3';
 
+const keks = testKeks();
 const service = await startService(t, {
+  keks,
   env: { TRUST_PROXY: '127.0.0.1' },
   places: await openPlaces(COUNTRY_DATABASE),
 });
@@ -55,6 +60,8 @@ t.test('the event says whose session it was, who used the token, and how old it 
     session_id: sessionId,
     client_id: 'default',
     jti: null,
+    by_session_id: null,
+    by_jti: null,
     ip: NL,
     place: 'NL',
     user_agent: 'Thief/1.0',
@@ -135,4 +142,83 @@ t.test('every event has the place of its address', async (t) => {
       ['user.created', NL, 'NL'],
     ],
   );
+});
+
+t.test('what is done with an access token is found by the token, and tells whom it concerns', async (t) => {
+  const email = 'joan@example.com';
+  const userId = await service.register(email);
+  const [left, mine] = [await service.login(email), await service.login(email)];
+  const { jti } = decodeJwt(mine.access_token);
+  const authorization = `Bearer ${mine.access_token}`;
+  await service.call({ method: 'DELETE', url: `/v1/sessions/${left.session_id}`, headers: { authorization } });
+  await service.call({
+    method: 'POST',
+    url: '/v1/me/password',
+    headers: { authorization, 'content-type': 'application/json' },
+    payload: { current_password: 'a wrong one', new_password: 'another walk by the sea' },
+  });
+  const third = await service.login(email);
+  await service.call({
+    method: 'POST',
+    url: '/v1/logout',
+    headers: { authorization: `Bearer ${third.access_token}` },
+  });
+  const out = `event = 'session.ended' AND session_id = '${third.session_id}'`;
+  t.match(await rowOf(database, 'audit_events', out), {
+    by_session_id: third.session_id,
+    by_jti: decodeJwt(third.access_token).jti,
+  });
+  await service.post('/v1/logout', { refresh_token: mine.refresh_token });
+  const by = { user_id: userId, by_session_id: mine.session_id, by_jti: jti };
+  t.match(await rowsOf(database, 'audit_events', `by_jti = '${jti}' ORDER BY id`), [
+    { ...by, event: 'session.ended', session_id: left.session_id, client_id: 'default' },
+    { ...by, event: 'password.change_failed', session_id: mine.session_id, client_id: 'default' },
+  ]);
+  const ended = `event = 'session.ended' AND session_id = '${mine.session_id}'`;
+  t.match(await rowOf(database, 'audit_events', ended), { client_id: 'default', by_session_id: null, by_jti: null });
+});
+
+t.test('a login that is refused is told of with the reason, whatever the reason', async (t) => {
+  const email = 'mary@example.com';
+  const userId = await service.register(email);
+  const reasons = async () =>
+    (await rowsOf(database, 'audit_events', `event = 'login.failed' AND user_id = '${userId}' ORDER BY id`)).map(
+      ({ details }) => (details as { reason: string }).reason,
+    );
+  await loginFrom(NL, email, 'a wrong one');
+  await service.post('/v1/login', { email, password: PASSWORD, client_id: 'keyturn-admin' });
+  await service.services.administration.users.disable(userId as UserId, AT_THE_CONSOLE);
+  await loginFrom(NL, email);
+  t.same(await reasons(), ['invalid_credentials', 'role_required', 'account_disabled']);
+});
+
+t.test('a client that cannot prove who it is leaves an event, whether there is such a client or not', async (t) => {
+  const ask = (client_id: string) =>
+    service.call({
+      method: 'POST',
+      url: '/oauth/token',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-forwarded-for': NL },
+      payload: new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret: 'x' }).toString(),
+    });
+  for (const id of ['default', 'nobody']) {
+    t.equal((await ask(id)).statusCode, 401);
+    const event = await rowOf(
+      database,
+      'audit_events',
+      `event = 'client.authentication_failed' AND client_id = '${id}'`,
+    );
+    t.match(event, { outcome: 'failure', actor: 'anonymous', ip: NL, place: 'NL' });
+  }
+});
+
+t.test('a refresh leaves an event where that is asked for, and none where it is not', async (t) => {
+  const audited = await startService(t, { database, env: { AUDIT_REFRESHES: 'true' }, keks });
+  const email = 'rosa@example.com';
+  const userId = await service.register(email);
+  const { session_id: id, refresh_token: first } = await service.login(email);
+  const { refresh_token: second } = (await service.refresh(first)).json();
+  await audited.refresh(second);
+  t.match(await rowsOf(database, 'audit_events', `session_id = '${id}' AND event <> 'login.succeeded'`), [
+    { event: 'refresh.rotated', outcome: 'success', actor: `user:${userId}`, details: { generation: 2 } },
+  ]);
 });

@@ -62,9 +62,12 @@ t.test('every bad request is refused in the common format and changes nothing', 
     t.same([...sent.keys()].sort(), operations.sort(), 'to every route of the document');
   }
   const after = await everyTable(service.database);
-  const attempts = (after.audit_events ?? []).filter((row) => row.includes(',password.change_failed,failure,'));
+  const told = (event: string) => (after.audit_events ?? []).filter((row) => row.includes(`,${event},failure,`));
+  const [attempts, guesses] = [told('password.change_failed'), told('client.authentication_failed')];
   t.equal(attempts.length, wrongPasswords, 'each wrong password has its audit event');
-  after.audit_events = (after.audit_events ?? []).filter((row) => !attempts.includes(row));
+  t.ok(guesses.length > 0, 'and so have wrong secrets of clients');
+  const expected = new Set([...attempts, ...guesses]);
+  after.audit_events = (after.audit_events ?? []).filter((row) => !expected.has(row));
   t.same(changesNothing(before, after), [], 'no other row has changed');
   // The clock stands still here, and /readyz compares it with the database's. A stream has no end.
   const others = ['/readyz', '/v1/revocations/stream'];

@@ -9,11 +9,15 @@ export interface Situation {
   /** What somebody at the terminal answers, in order; without it nobody is there. */
   answers?: string[];
   input?: string;
+  /** What happens while the command waits, in order. */
+  meanwhile?: (() => Promise<unknown>)[];
+  /** Nobody else can use the database. */
+  alone?: boolean;
 }
 
 /** `keyturn …` on these routes. */
 export function commandsOn(app: App) {
-  async function keyturn(args: string[], { answers, input = '' }: Situation = {}) {
+  async function keyturn(args: string[], { answers, input = '', meanwhile, alone = false }: Situation = {}) {
     const said = { stdout: '', stderr: '', asked: [] as string[] };
     const answer = async (question: string) => {
       said.asked.push(question);
@@ -24,6 +28,9 @@ export function commandsOn(app: App) {
         print: (text) => {
           said.stdout += `${text}\n`;
         },
+        write: async (text) => {
+          said.stdout += text;
+        },
         note: (text) => {
           said.stderr += `${text}\n`;
         },
@@ -32,7 +39,17 @@ export function commandsOn(app: App) {
         askSecret: answer,
         readInput: async () => input,
       },
-      administration: (work) => work(callOver((message) => app.inject(message))),
+      administration: (work) =>
+        work(
+          callOver((message) => app.inject(message)),
+          alone,
+        ),
+      // Whoever waits is interrupted when the test has nothing more to happen meanwhile.
+      async pause() {
+        const next = meanwhile?.shift();
+        if (next === undefined) throw new Error('interrupted');
+        await next();
+      },
     };
     noteSecret(input.trim(), ...(answers ?? []));
     const code = await runProgram(args, context);

@@ -1,4 +1,5 @@
 /** Users and sessions in a store, for the contracts of what is done with them. */
+import { createAuditLog } from '../../src/adapters/postgres/audit.js';
 import { createClientStore } from '../../src/adapters/postgres/client-store.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
@@ -19,7 +20,7 @@ export const ids = createIds(clock, systemRandom);
 export async function storedSessions(database: Database) {
   const users = createUserStore(database);
   const store = createSessionStore(database);
-  const clients = createClients(createClientStore(database), clock, systemRandom);
+  const clients = createClients(createClientStore(database), createAuditLog(database), clock, systemRandom);
   await clients.seed();
 
   async function newUser(): Promise<User> {

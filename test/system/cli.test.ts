@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import type { AdminKey } from '../../src/http/admin/key-routes.js';
 import { findSocket } from '../../src/http/local-socket.js';
 import { embeddedFolder, postgresUrl, withoutPostgres } from '../support/databases.js';
-import { launchReady, runToEnd, temporaryFolder } from '../support/process.js';
+import { eventually, launchReady, runToEnd, temporaryFolder } from '../support/process.js';
 import { noteSecret, noteSecretsOf } from '../support/run-log.js';
 import type { Tokens } from '../support/service.js';
 
@@ -85,6 +85,13 @@ t.test('a stopped service is administered in its folder, and a running one throu
     [{ status: 'ok' }],
   );
 
+  await eventually(
+    () => service.output.stdout.includes('"msg":"sealed audit events"'),
+    () => 'nothing is sealed',
+  );
+  const running = await json(t, ['audit', 'verify'], env);
+  t.match(running, { whole: true, head: { hash: /^[0-9a-f]{64}$/ } });
+
   const meanwhile = await runToEnd(t, ['migrate'], env);
   t.match(
     meanwhile,
@@ -99,6 +106,7 @@ t.test('a stopped service is administered in its folder, and a running one throu
   t.match(await next.stop('SIGINT'), { code: 0, signal: null });
   t.notOk(existsSync(socket), 'one that stops in good order takes it along');
   t.match(await keyIn('revoked'), { kid, kek: null }, 'its folder has what was done through the socket');
+  t.match(await json(t, ['audit', 'verify', '--head', running.head.hash], env), { whole: true });
 });
 
 t.test('a folder whose path is too long for a socket is told of, on both sides', async (t) => {

@@ -13,6 +13,8 @@ export const auditRow = (event: AuditEvent) => ({
   sessionId: event.sessionId ?? null,
   clientId: event.clientId ?? null,
   jti: event.jti ?? null,
+  bySessionId: event.bySessionId ?? null,
+  byJti: event.byJti ?? null,
   ip: event.ip,
   place: event.place,
   userAgent: event.userAgent,
@@ -29,6 +31,8 @@ const columns = {
   session_id: 'uuid',
   client_id: 'text',
   jti: 'text',
+  by_session_id: 'uuid',
+  by_jti: 'text',
   ip: 'text',
   place: 'text',
   user_agent: 'text',
@@ -36,16 +40,41 @@ const columns = {
   details: 'jsonb',
 };
 
-/** `INSERT INTO audit_events …` with the parameters $first … and what to append to the statement's values. */
-export function auditInsert(first: number, from = ''): string {
-  const parameters = Object.values(columns).map((type, i) => `$${first + i}::${type}`);
-  return `INSERT INTO audit_events (${Object.keys(columns).join(', ')}) SELECT ${parameters.join(', ')} ${from}`;
+type Column = keyof typeof columns;
+
+/**
+ * `INSERT INTO audit_events …` with the parameters $first … and what to append to the statement's values. `known` are
+ * columns that the rest of the statement knows better, as SQL.
+ */
+export function auditInsert(first: number, from = '', known: Partial<Record<Column, string>> = {}): string {
+  const names = Object.keys(columns) as Column[];
+  const values = names.map((name, i) => {
+    const parameter = `$${first + i}::${columns[name]}`;
+    // Each parameter is named, or Postgres could not tell its type.
+    return known[name] === undefined ? parameter : `coalesce(${known[name]}, ${parameter})`;
+  });
+  return `INSERT INTO audit_events (${names.join(', ')}) SELECT ${values.join(', ')} ${from}`;
 }
 
 export function auditValues(event: AuditEvent): unknown[] {
-  const { at, outcome, actor, userId, sessionId, clientId, jti, ip, place, userAgent, requestId } = auditRow(event);
-  const details = event.details === undefined ? null : JSON.stringify(event.details);
-  return [at, event.event, outcome, actor, userId, sessionId, clientId, jti, ip, place, userAgent, requestId, details];
+  const row = auditRow(event);
+  return [
+    row.at,
+    row.event,
+    row.outcome,
+    row.actor,
+    row.userId,
+    row.sessionId,
+    row.clientId,
+    row.jti,
+    row.bySessionId,
+    row.byJti,
+    row.ip,
+    row.place,
+    row.userAgent,
+    row.requestId,
+    event.details === undefined ? null : JSON.stringify(event.details),
+  ];
 }
 
 const append: Statement = { name: 'audit_append', text: auditInsert(1) };

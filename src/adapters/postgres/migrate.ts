@@ -89,7 +89,9 @@ export async function migrate(database: Database, sleep: (ms: number) => Promise
   return database.session(async (sql) => {
     await takeLock(sql, sleep);
     try {
-      await sql.script(createTable);
+      // Not IF NOT EXISTS alone: that asks for the right to create, which a service of less rights does not have.
+      const [table] = await sql.query<{ name: string | null }>(find, []);
+      if (!table?.name) await sql.script(createTable);
       const known = new Map((await sql.query<Applied>(applied, [])).map((row) => [row.migration_name, row]));
       const done: string[] = [];
       for (const migration of migrations) {

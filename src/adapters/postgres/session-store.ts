@@ -77,7 +77,7 @@ const slide: Statement = {
 
 const findWithUse: Statement = {
   name: 'session_find_with_use',
-  text: `SELECT ${returned}, s.last_seen_at ${withOwner} WHERE s.id = $1`,
+  text: `SELECT ${returned}, s.last_seen_at ${withOwner} WHERE s.id = $1 AND c.token_delivery = 'header'`,
 };
 
 /**
@@ -99,6 +99,17 @@ const create: Statement = {
     SELECT id FROM created`,
 };
 
+/** The same with its audit event: whose session it was is known when the row has been found. */
+const rotateAudited: Statement = {
+  name: 'session_rotate_audited',
+  text: `WITH rotated AS (${rotate.text}), audited AS (${auditInsert(15, 'FROM rotated', {
+    actor: `'user:' || user_id`,
+    user_id: 'user_id',
+    client_id: 'client_id',
+  })})
+    SELECT * FROM rotated`,
+};
+
 const listLive: Statement = {
   name: 'session_list',
   text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions s
@@ -114,10 +125,12 @@ const end: Statement = {
   name: 'session_end',
   text: `WITH ended AS (
       UPDATE sessions SET revoked_at = $3, revoke_reason = $4
-      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, ${isLive}
+      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, client_id, ${isLive}
     ), forgotten AS (
       DELETE FROM devices WHERE user_id = $2 AND $4 <> 'logout' AND session_id IN (SELECT id FROM ended)
-    ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended')})
+    ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended', {
+      client_id: 'client_id',
+    })})
     SELECT live FROM ended`,
 };
 
@@ -252,7 +265,8 @@ export const createSessionStore = (database: Database): SessionStore => ({
   },
 
   async rotate(attempt) {
-    const rows = await database.query<Row>(rotate, [
+    const event = attempt.audit === null ? [] : auditValues(attempt.audit);
+    const rows = await database.query<Row>(attempt.audit === null ? rotate : rotateAudited, [
       attempt.sessionId,
       attempt.generation,
       attempt.secretHash,
@@ -267,6 +281,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.caller.userAgent,
       attempt.clientId,
       attempt.caller.place,
+      ...event,
     ]);
     return one(rows);
   },

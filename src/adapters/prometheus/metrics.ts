@@ -89,6 +89,16 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     help: 'Callers who were told that their revocation is not enforced yet',
     registers,
   });
+  const unsealed = new Gauge({
+    name: 'keyturn_audit_unsealed',
+    help: 'Audit events that are not sealed yet, counted up to 100,000',
+    registers,
+  });
+  const unsealedAge = new Gauge({
+    name: 'keyturn_audit_unsealed_seconds',
+    help: 'For how long the oldest of them has been there',
+    registers,
+  });
   const followers = new Gauge({
     name: 'keyturn_feed_followers',
     help: 'Services that follow the revocations at this process',
@@ -129,6 +139,10 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     revocationEnforced: (seconds) => enforcements.observe(seconds),
     revocationPending: () => pendingRevocations.inc(),
     watchRevocations: (state) => watchRevocations(registry, state),
+    auditUnsealed(events, oldestS) {
+      unsealed.set(events);
+      unsealedAge.set(oldestS);
+    },
     followers: (count) => followers.set(count),
     failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
     blocked: (subject) => blocks.inc({ subject }),
