@@ -135,9 +135,9 @@ export function sessionRoutes(app: App, services: Services): void {
       if (refreshToken !== undefined && bearer !== null) {
         throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });
       }
-      const caller = callerOf(request);
-      if (refreshToken === undefined) await sessions.logout(await authenticate(request, sessions), caller);
-      else await sessions.logoutByRefreshToken(refreshToken, null, caller);
+      if (refreshToken === undefined) {
+        await sessions.logout(await authenticate(request, sessions), callerOf(request));
+      } else await sessions.logoutByRefreshToken(refreshToken, null, callerOf(request));
       return reply.code(204).send(null);
     },
   );
