@@ -121,6 +121,8 @@ export async function openMessaging(
   database: Database,
   log: Log,
   metrics: Metrics,
+  /** Milliseconds for which somebody waits for Redis before his failure is counted here. */
+  limiterPatience?: number,
 ): Promise<Messaging> {
   const inProcess = (settings: LimitSettings) => createInProcessLimiter(settings, systemClock);
   if (REDIS_URL === null) {
@@ -156,7 +158,7 @@ export async function openMessaging(
     limiterOf: (kind, settings) =>
       insured.createInsuredLimiter(
         shared,
-        limiters.createRedisLimiter(redis, installation, kind, settings),
+        limiters.createRedisLimiter(redis, installation, kind, settings, limiterPatience),
         inProcess(settings),
       ),
     close: redis.close,

@@ -139,17 +139,6 @@ t.test('a stolen refresh token that ends its session has the device forgotten', 
   t.not((await login({ device_token: device })).json().device_token, device);
 });
 
-t.test('of devices no more are kept than a person has', async (t) => {
-  const { service, login, devices } = await setUp(t);
-  const first = (await login()).json().device_token;
-  for (let i = 0; i < 55; i++) {
-    service.clock.advance(1);
-    await login();
-  }
-  t.equal((await devices()).length, 50);
-  t.not((await login({ device_token: first })).json().device_token, first, 'those that logged in last');
-});
-
 t.test('with header delivery the body has the device token, and no other', async (t) => {
   const { service, login } = await setUp(t);
   const client = { clientId: `web${people}`, name: 'Web', type: 'public', audiences: ['api'] } as const;
