@@ -23,7 +23,7 @@ interface Addresses {
 interface Product {
   binary: string | null;
   /** Writes the example into the folder, with other addresses; the arguments with which the binary takes it. */
-  install(folder: string, ports: Addresses): string[];
+  install(folder: string, ports: Addresses, changes: Record<string, string>): string[];
 }
 
 const ATTEMPTS = 3;
@@ -55,12 +55,13 @@ const nginxConf = (folder: string) => `
 export const gateways = {
   nginx: {
     binary: findBinary('nginx'),
-    install(folder, ports) {
+    install(folder, ports, changes) {
       mkdirSync(join(folder, 'conf.d'));
       cpSync(join(examples, 'nginx'), join(folder, 'snippets'), { recursive: true });
       const conf = example('nginx/keyturn.conf', {
         ...upstreams(ports),
         'listen 80;': `listen 127.0.0.1:${ports.gateway};`,
+        ...changes,
       });
       writeFileSync(join(folder, 'conf.d/keyturn.conf'), conf);
       writeFileSync(join(folder, 'nginx.conf'), nginxConf(folder));
@@ -69,10 +70,11 @@ export const gateways = {
   },
   caddy: {
     binary: findBinary('caddy'),
-    install(folder, ports) {
+    install(folder, ports, changes) {
       const site = example('caddy/Caddyfile', {
         ...upstreams(ports),
         '\napi.example.com {': `\nhttp://127.0.0.1:${ports.gateway} {`,
+        ...changes,
       });
       writeFileSync(join(folder, 'Caddyfile'), `{\n\tadmin off\n}\n${site}`);
       return ['run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'];
@@ -87,8 +89,13 @@ export const gatewayNames = Object.keys(gateways) as GatewayName[];
 export const withoutGateway = (name: GatewayName): string | false =>
   gateways[name].binary === null && `no ${name}: install it`;
 
-/** Its address. It is stopped when the test is over. */
-export async function startGateway(t: Scope, name: GatewayName, behind: Omit<Addresses, 'gateway'>): Promise<string> {
+/** Its address. It is stopped when the test is over. `changes` are what an operator writes into the example. */
+export async function startGateway(
+  t: Scope,
+  name: GatewayName,
+  behind: Omit<Addresses, 'gateway'>,
+  changes: Record<string, string> = {},
+): Promise<string> {
   const { binary, install } = gateways[name];
   if (binary === null) throw new Error(withoutGateway(name) || '');
   const said: string[] = [];
@@ -97,7 +104,7 @@ export async function startGateway(t: Scope, name: GatewayName, behind: Omit<Add
     const folder = mkdtempSync(join(tmpdir(), `keyturn-${name}-`));
     const gateway = await freePort();
     // Caddy keeps what it makes in HOME.
-    const child = spawn(binary, install(folder, { gateway, ...behind }), {
+    const child = spawn(binary, install(folder, { gateway, ...behind }, changes), {
       env: { PATH: process.env.PATH, HOME: folder },
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -24,8 +24,12 @@ function change(text: string, changes: Readonly<Record<string, string>>): string
   }, text);
 }
 
-/** Resolves to its port when it takes requests. */
-export async function startHaproxy(t: Scope, ports: { keyturn: number; backend: number }): Promise<number> {
+/** Resolves to its port when it takes requests. `changes` are what an operator writes into the configuration. */
+export async function startHaproxy(
+  t: Scope,
+  ports: { keyturn: number; backend: number },
+  changes: Readonly<Record<string, string>> = {},
+): Promise<number> {
   if (binary === undefined) throw new Error('no HAProxy');
   const folder = mkdtempSync(join(tmpdir(), 'keyturn-haproxy-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -43,6 +47,7 @@ export async function startHaproxy(t: Scope, ports: { keyturn: number; backend: 
       'bind :8080': `bind 127.0.0.1:${gateway}`,
       'keyturn:3000': `127.0.0.1:${ports.keyturn}`,
       'backend:8080': `127.0.0.1:${ports.backend}`,
+      ...changes,
     }),
   );
   const child = spawn(binary, ['-q', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });

@@ -1,4 +1,7 @@
-/** Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. */
+/**
+ * Any backend behind a gateway: real nginx and real Caddy with the configurations of examples/gateway. What they refuse and
+ * drop: gateway-strictness.test.ts.
+ */
 import t, { type Test } from 'tap';
 import { bearer, JSON_BODY, login, ORIGIN, refusalOf, startBehindGateways } from '../support/behind-gateways.js';
 import { gatewayNames, send, startGateway, withoutGateway } from '../support/gateways.js';
@@ -98,20 +101,7 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
       code: 'insufficient_scope',
       challenge: /error="insufficient_scope"/,
     });
-    const paths = [
-      '/orders/archive/1?x=/public',
-      '/orders/%61rchive',
-      '//orders//archive',
-      '/orders/./archive',
-      '/x/../orders/archive',
-      '/x/..%2forders/archive',
-      '/x/%2e%2e/orders/archive',
-      '/orders/archive;x=1',
-      '/x/..;/orders/archive',
-      '/x/..%5corders/archive',
-      '/x/..\\orders/archive',
-      '/x/%252e%252e/orders/archive',
-    ];
+    const paths = ['/orders/archive/1?x=/public', '/orders/%61rchive', '/Orders/Archive', '//orders//archive'];
     const headers = bearer(token);
     await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
 
@@ -119,25 +109,6 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     const before = arrived.length;
     t.equal((await send(url, '/orders/archive', { headers: bearer(scoped) })).status, 404, "the backend's own answer");
     t.match(arrived[before], { url: '/orders/archive', headers: { 'x-auth-scope': 'orders:write' } });
-  },
-
-  async 'a path that a backend may take for another one gets nowhere'(t, url) {
-    const headers = bearer((await login(url)).token);
-    const paths = [
-      // `new URL(path, base)` takes the first part for a host: to the backend of the examples this is /orders/archive.
-      '//x/orders/archive',
-      // Tomcat, and so Spring, takes parameters out of each part.
-      '/orders;x=1/archive',
-      '/;x/orders/archive',
-      // No fragment to those that do not look for one.
-      '/x#/../orders/archive',
-      // Passed on as it is, while the location is that of /x.
-      '/orders/archive/../../x',
-    ];
-    await getsNothingThrough(t, url, Object.fromEntries(paths.map((path) => [path, { path, headers }])));
-    const before = arrived.length;
-    await send(url, '//x/orders', { headers });
-    t.equal(arrived.length, before, 'the orders of the example');
   },
 
   async 'who has no good token gets nothing through'(t, url) {
@@ -197,13 +168,6 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     t.notMatch(rawHeaders.join('\n'), /evil|203\.0\.113\.7/);
     const identities = rawHeaders.filter((name) => /^x[-_]auth/i.test(name)).map((name) => name.toLowerCase());
     t.same(identities, [...new Set(identities)], 'each once');
-  },
-
-  async 'no name that begins with X-Auth- gets through, also of those that Keyturn does not use'(t, url) {
-    const { token } = await login(url);
-    const forged = ['X-Auth-Email', 'X-Auth', 'X-Auth-User', 'X-Auth-Subject-Id'].flatMap((name) => [name, 'evil']);
-    await send(url, '/whoami', { headers: [...bearer(token), ...forged] });
-    t.notMatch(arrived.at(-1)?.rawHeaders.join('\n'), /evil/);
   },
 
   async 'a body reaches the backend whole, and Keyturn never'(t, url) {
@@ -312,6 +276,13 @@ const expectations: Record<string, (t: Test, url: string) => Promise<void>> = {
     t.equal((await send(url, '/whoami', { headers: bearer(token) })).status, 200, 'and all is well when it is back');
   },
 };
+
+t.test('the backend of the examples takes a path for what the gateway has seen', async (t) => {
+  const backend = `http://127.0.0.1:${stage.ports.backend}`;
+  const headers = ['X-Auth-Subject', userId];
+  t.equal((await send(backend, '/orders?x=1', { headers })).status, 200);
+  t.equal((await send(backend, '//x/orders', { headers })).status, 404);
+});
 
 for (const name of gatewayNames) {
   t.test(name, { skip: withoutGateway(name) }, async (t) => {

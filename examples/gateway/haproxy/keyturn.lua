@@ -1,5 +1,5 @@
 -- Asks Keyturn whether a request may pass: `http-request lua.keyturn-check audience=api`.
--- Only its 200 lets one through. Its 401 and 403 are handed to the client. All else sets nothing, and a rule of
+-- Only its 200 with a subject lets one through. Its 401 and 403 are handed to the client. All else sets nothing, and a rule of
 -- haproxy.cfg refuses what was not let through: so a fault in here lets nothing through either.
 
 -- The frontend `check` of haproxy.cfg, which knows where Keyturn is.
@@ -8,9 +8,10 @@ local CHECK = 'http://127.0.0.1:8081/v1/authorize?'
 local TIMEOUT_MS = 5000
 
 local ASKED_WITH = { 'authorization', 'origin', 'x-request-id', 'x-forwarded-for' }
-local FOR_BACKEND = { 'x-auth-subject', 'x-auth-session', 'x-auth-client', 'x-auth-scope', 'x-auth-roles' }
--- `jwt` is the renewed token, under the name in ACCESS_TOKEN_HEADER; the others let a page read it.
-local FOR_CLIENT = { 'jwt', 'access-control-allow-origin', 'access-control-expose-headers', 'vary' }
+-- The identity is for the backend. `jwt` is the renewed token, under the name in ACCESS_TOKEN_HEADER, for the client.
+local WITH_YES = { 'x-auth-subject', 'x-auth-session', 'x-auth-client', 'x-auth-scope', 'x-auth-roles', 'jwt' }
+-- They let a page read the answer, whatever it is.
+local WITH_ALL = { 'access-control-allow-origin', 'access-control-expose-headers', 'vary' }
 local WITH_REFUSAL = { 'www-authenticate', 'content-type' }
 
 -- HAProxy counts the values of a header from 0.
@@ -42,10 +43,10 @@ core.register_action('keyturn-check', { 'http-req' }, function(txn, query)
   local answer = core.httpclient():get({ url = CHECK .. query, headers = headers, timeout = TIMEOUT_MS })
   if not (answer and answer.status and answer.headers) then return end
 
-  keep(txn, answer, FOR_CLIENT)
+  keep(txn, answer, WITH_ALL)
   -- A 200 without a subject is somebody else's.
   if answer.status == 200 and first(answer, 'x-auth-subject') then
-    keep(txn, answer, FOR_BACKEND)
+    keep(txn, answer, WITH_YES)
     txn:set_var('txn.may_pass', true)
   elseif answer.status == 401 or answer.status == 403 then
     refuse(txn, answer)
