@@ -27,8 +27,8 @@ export interface Guard {
   secret<T>(caller: Caller, attempt: () => Promise<T>): Promise<T>;
   /**
    * The same for a password, counted for the account too, whether there is one or not. A device that is known is counted
-   * for itself alone: strangers who guess cannot lock it out. What is slow to check is checked for one address only as
-   * many times at once as the limit allows; the others wait for their turn, and find the address blocked.
+   * for itself alone: strangers who guess cannot lock it out. What is slow to check is checked for one address, and for one
+   * account, only as many times at once as the limit allows; the others wait for their turn, and find it blocked.
    */
   password<T>(who: PasswordAttempt, attempt: () => Promise<T>): Promise<T>;
   /** The same for the password of somebody who has a session, counted for the address and the session. */
@@ -70,7 +70,7 @@ const deviceOf = (id: DeviceId | SessionId): Subject => ({ kind: 'device', name:
 
 export interface GuardParts {
   limiters: Record<Counted, AttemptLimiter>;
-  /** How many passwords are checked at once for one address or device; Infinity where nothing is counted. */
+  /** How many passwords are checked at once for one address, account or device; Infinity where nothing is counted. */
   width: number;
   blocks: Pick<Blocks, 'began'>;
 }
@@ -109,8 +109,14 @@ export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
     return outcome();
   }
 
-  const inTurnChecked = <T>(subjects: readonly [Subject, ...Subject[]], caller: Caller, attempt: () => Promise<T>) =>
-    inTurn(`${subjects[0].kind}:${subjects[0].name}`, () => checked(subjects, caller, attempt));
+  /** In the order of the subjects, which is the same for all: nobody waits for somebody who waits for him. */
+  const inTurnChecked = <T>(subjects: readonly Subject[], caller: Caller, attempt: () => Promise<T>): Promise<T> =>
+    subjects.reduceRight<() => Promise<T>>(
+      (work, { kind, name }) =>
+        () =>
+          inTurn(`${kind}:${name}`, work),
+      () => checked(subjects, caller, attempt),
+    )();
 
   return {
     secret: (caller, attempt) => checked([addressOf(caller)], caller, attempt),

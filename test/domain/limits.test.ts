@@ -72,6 +72,19 @@ t.test('of 500 passwords that are sent at once no more are hashed than the limit
   t.equal(began.length, 1);
 });
 
+t.test('nor for one account, from however many addresses', async (t) => {
+  const { guard } = guardOf({ account: 10, width: 5 });
+  let hashed = 0;
+  const guess = (_: unknown, i: number) =>
+    guard.password(at(`198.51.${i >> 8}.${i & 255}`), async () => {
+      hashed++;
+      return wrong();
+    });
+  const answers = await Promise.all(Array.from({ length: 500 }, guess).map(codeOf));
+  t.equal(answers.filter((code) => code === 'invalid_credentials').length, 10);
+  t.ok(hashed < 10 + 5, `${hashed} hashes`);
+});
+
 t.test('people behind one address who give the right password wait for one another, and all get in', async (t) => {
   const { guard } = guardOf({ address: 5, width: 5 });
   let most = 0;
