@@ -119,6 +119,15 @@ t.test('what would quietly mean something else is refused', async (t) => {
   t.match(problemsOf({ DATABASE_URL: 'postgres://h/d?options=-c%20timezone%3DAsia/Tokyo' }), [/^DATABASE_URL/]);
 });
 
+t.test('nobody on the way learns which passwords are asked about', async (t) => {
+  for (const url of ['https://range.example.com', 'https://range.example.com/v3', 'http://127.0.0.1:8080'])
+    t.equal(readConfig({ BREACHED_PASSWORDS_URL: url }).BREACHED_PASSWORDS_URL, url);
+  const plain = ['http://range.example.com', 'http://127.0.0.1.example.com', 'http://localhost.example.com'];
+  const odd = ['https://ada@range.example.com', 'https://range.example.com/', 'https://range.example.com?x', 'range'];
+  for (const url of [...plain, ...odd])
+    t.match(problemsOf({ BREACHED_PASSWORDS_URL: url }), [/^BREACHED_PASSWORDS_URL: expected an https: URL/], url);
+});
+
 t.test('a token that holds signing keys is named whole or not at all', async (t) => {
   const token = { PKCS11_MODULE: '/usr/lib/hsm.so', PKCS11_TOKEN: 'keyturn', PKCS11_PIN: 's3cret' };
   t.match(readConfig({}), { SIGNER: 'local', PKCS11_MODULE: null, PKCS11_TOKEN: null, PKCS11_PIN: null });
