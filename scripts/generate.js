@@ -36,10 +36,7 @@ function defaultOf({ default: text, defaultMeaning }) {
 
 function configuration() {
   const rows = Object.entries(variables).map(([name, spec]) => {
-    const notes = [
-      spec.secret ? 'Secret: never logged or shown.' : '',
-      spec.later ? '**Checked, but without effect in this version.**' : '',
-    ];
+    const notes = [spec.secret ? 'Secret: never logged or shown.' : ''];
     const meaning = [`${spec.meaning}.`, ...notes].filter(Boolean).join(' ');
     return row(code(name), meaning, accepted(spec), defaultOf(spec));
   });

@@ -12,6 +12,7 @@ import { createAuditSeals } from './adapters/postgres/audit-seals.js';
 import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
 import type { Database } from './adapters/postgres/database.js';
+import { createDeviceStore } from './adapters/postgres/device-store.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
 import { installationOf } from './adapters/postgres/installation.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
@@ -27,11 +28,13 @@ import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessTo
 import { createAccounts } from './domain/accounts.js';
 import { createAuditAdministration } from './domain/audit-administration.js';
 import { createAuditSealing } from './domain/audit-sealing.js';
+import { createBlocks } from './domain/blocks.js';
 import { createCleanUp } from './domain/clean-up.js';
 import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClientDirectory } from './domain/client-directory.js';
 import { createClients } from './domain/clients.js';
+import { createDevices } from './domain/devices.js';
 import { createIds } from './domain/ids.js';
 import { createIntrospect } from './domain/introspection.js';
 import { createKeyRing, type KeyRing } from './domain/key-ring.js';
@@ -52,6 +55,8 @@ import { createUserAdministration } from './domain/user-administration.js';
 import type { HttpSettings } from './http/app.js';
 import type { Administration, Services } from './http/services.js';
 import type { Announcements } from './ports/announcements.js';
+import type { LimiterOf, LimitSettings } from './ports/attempt-limiter.js';
+import type { AuditLog } from './ports/audit-log.js';
 import { type BreachedPasswords, noneBreached } from './ports/breached-passwords.js';
 import type { Clock } from './ports/clock.js';
 import type { DatabaseHealth } from './ports/database-health.js';
@@ -63,18 +68,23 @@ import type { Random } from './ports/random.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
 
-/** Seconds: failures are counted by the minute. */
+/** Seconds. Failures of an address are counted by the minute, those at an account by the quarter of an hour. */
 const FAILURE_WINDOW_S = 60;
+const ACCOUNT_WINDOW_S = 900;
+/** Seconds. An account is slowed down by this at first, and by twice as much each time, up to the other. */
+const FIRST_DELAY_S = 1;
+const LONGEST_DELAY_S = 900;
 
 export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
 }
 
-/** How nodes hear of each other. */
+/** How nodes hear of each other, and count together. */
 export interface Messaging {
   announcements: Announcements;
   projection: RevocationProjection;
+  limiterOf: LimiterOf;
   close(): Promise<void>;
 }
 
@@ -110,7 +120,11 @@ export async function openMessaging(
   { REDIS_URL, DATABASE_URL }: Config,
   database: Database,
   log: Log,
+  metrics: Metrics,
+  /** Milliseconds for which somebody waits for Redis before his failure is counted here. */
+  limiterPatience?: number,
 ): Promise<Messaging> {
+  const inProcess = (settings: LimitSettings) => createInProcessLimiter(settings, systemClock);
   if (REDIS_URL === null) {
     return {
       announcements: createInProcessAnnouncements(),
@@ -119,18 +133,34 @@ export async function openMessaging(
         systemClock,
         DATABASE_URL === null ? null : createRevocationStore(database),
       ),
+      limiterOf: (_kind, settings) => inProcess(settings),
       async close() {},
     };
   }
-  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }] = await Promise.all([
-    import('./adapters/redis/connection.js'),
-    import('./adapters/redis/announcements.js'),
-    import('./adapters/redis/revocation-projection.js'),
-  ]);
+  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }, limiters, insured] =
+    await Promise.all([
+      import('./adapters/redis/connection.js'),
+      import('./adapters/redis/announcements.js'),
+      import('./adapters/redis/revocation-projection.js'),
+      import('./adapters/redis/attempt-limiter.js'),
+      import('./adapters/insured/attempt-limiter.js'),
+    ]);
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
+  const installation = installationOf(database);
+  const shared = insured.createShared(systemClock, (reached) => {
+    metrics.failuresShared(reached);
+    if (reached) log.info({}, 'failed attempts are counted for all nodes again');
+    else log.warn({}, 'failed attempts are counted by each node for itself: Redis does not answer');
+  });
   return {
     announcements: createRedisAnnouncements(redis),
-    projection: createRedisProjection(redis, installationOf(database), systemClock, systemRandom),
+    projection: createRedisProjection(redis, installation, systemClock, systemRandom),
+    limiterOf: (kind, settings) =>
+      insured.createInsuredLimiter(
+        shared,
+        limiters.createRedisLimiter(redis, installation, kind, settings, limiterPatience),
+        inProcess(settings),
+      ),
     close: redis.close,
   };
 }
@@ -208,7 +238,7 @@ export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSet
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -291,6 +321,23 @@ export async function openSigner(config: Config): Promise<OpenSigner> {
   return { ...severalSigners(device, nodeTokenSigner), prepare: () => device.ensureSupport(config.SIGNING_ALG), close };
 }
 
+function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation, audit: AuditLog) {
+  const { LIMIT_FAILURES: failures, LIMIT_ACCOUNT_FAILURES: accountFailures } = config;
+  const slowing = { window: ACCOUNT_WINDOW_S, block: FIRST_DELAY_S, longestBlock: LONGEST_DELAY_S };
+  const blocks = createBlocks({ audit, metrics, clock });
+  const guard = createGuard({
+    limiters: {
+      address: limiterOf('address', { failures, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
+      account: limiterOf('account', { ...slowing, failures: accountFailures }),
+      // A device is not let off altogether where accounts are not counted.
+      device: limiterOf('device', { ...slowing, failures: accountFailures || failures }),
+    },
+    width: failures || Number.POSITIVE_INFINITY,
+    blocks,
+  });
+  return { guard, blocks };
+}
+
 export function compose(config: Config, foundation: Foundation): Services {
   const { database, announcements, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
@@ -299,9 +346,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const clientStore = createClientStore(database);
   const clients = createClients(clientStore, audit, clock, random);
   const directory = createClientDirectory(clientStore);
-  const guard = createGuard(
-    createInProcessLimiter({ failures: config.LIMIT_FAILURES, window: FAILURE_WINDOW_S, block: config.LIMIT_BLOCK }),
-  );
+  const { guard, blocks } = composeGuard(config, foundation, audit);
   const { keys, signingKeys } = composeKeys(config, foundation);
   const revocations = composeRevocations(config, foundation);
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
@@ -321,6 +366,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       acceptPassword: createAcceptPassword(isCommonPassword, foundation.breachedPasswords),
       tokens,
       guard,
+      devices: createDevices({ store: createDeviceStore(database), clock, random, ids }),
       revocations,
       clock,
       random,
@@ -351,6 +397,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
+    blocks,
     keys,
     signingKeys,
     auditSealing: createAuditSealing(createAuditSeals(database), metrics),

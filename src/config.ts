@@ -40,8 +40,6 @@ interface Variable<T> {
   /** Throws a string that says what is expected; never the value. */
   parse: (text: string) => T;
   secret?: true;
-  /** Checked, but of no effect in this version. */
-  later?: true;
 }
 
 const variable = <T, Default extends string | null>(value: Variable<T> & { default: Default }) => value;
@@ -190,10 +188,10 @@ export const variables = {
     parse: integer(1, 1_000_000),
   }),
   LIMIT_ACCOUNT_FAILURES: variable({
-    meaning: 'Failed attempts on one account in 15 minutes before it slows down; 0 turns it off',
+    meaning:
+      'Failed attempts at one account in 15 minutes, from all addresses, before it slows down; 0 turns it off (docs/limits.md)',
     default: '10',
     parse: integer(0, 1_000_000),
-    later: true,
   }),
   ARGON2_MEMORY_KIB: variable({
     meaning: 'Memory of one password hash, KiB',
@@ -225,8 +223,6 @@ type Values = {
 export interface Config extends Omit<Values, 'ISSUER'> {
   ISSUER: string;
   production: boolean;
-  /** Names of variables that were set but have no effect in this version. */
-  withoutEffect: readonly string[];
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -248,10 +244,7 @@ export function readConfig(env: Environment = process.env, purpose: 'service' | 
     problems.push('METRICS_PORT: must be another port than PORT');
   problems.push(...signerProblems(values, problems));
   if (problems.length > 0) throw new ConfigError(problems);
-  const withoutEffect = entries
-    .filter(([name, spec]) => spec.later && (env[name] || env[`${name}_FILE`]))
-    .map(([name]) => name);
-  return { ...values, ISSUER: values.ISSUER ?? listeningAddress(values.HOST, values.PORT), production, withoutEffect };
+  return { ...values, ISSUER: values.ISSUER ?? listeningAddress(values.HOST, values.PORT), production };
 }
 
 /** The value of NAME, or the content of the file that NAME_FILE names; an empty one counts as unset. */

@@ -11,6 +11,7 @@ const redacted = [
   'refresh_token',
   'access_token',
   'client_secret',
+  'device_token',
   'authorization',
   'idempotency-key',
 ];

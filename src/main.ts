@@ -29,6 +29,7 @@ import { listenOnSocket } from './http/local-socket.js';
 import { buildMetricsApp } from './http/metrics-app.js';
 import type { Services } from './http/services.js';
 import { startAuditSealing } from './jobs/audit-sealing.js';
+import { tellOfBlocks } from './jobs/blocks.js';
 import { startCleanUp } from './jobs/clean-up.js';
 import { followClients } from './jobs/clients.js';
 import { every } from './jobs/every.js';
@@ -80,8 +81,6 @@ export async function serve(config: Config, log: Logger): Promise<void> {
 
 export async function start(config: Config, log: Logger): Promise<{ address: string; stop: () => Promise<void> }> {
   const startedAt = performance.now();
-  if (config.withoutEffect.length > 0)
-    log.warn({ variables: config.withoutEffect }, 'set, but without effect in this version');
   const places = await openPlaces(config);
   const breachedPasswords = await openBreachedPasswords(config, log);
   const keks = openKeks(config, log);
@@ -89,7 +88,9 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   // Tokens of keys that are there are verified all the same; without any key the start ends below.
   void signer.prepare?.().catch((error: Error) => log.error({ error: error.message }, 'the HSM cannot be used'));
   const database = await openDatabase(config, log);
-  const { announcements, projection, close: closeMessaging } = await openMessaging(config, database, log);
+  const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
+  const messaging = await openMessaging(config, database, log, metrics);
+  const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
   const closing: (() => Promise<void> | void)[] = [
     closeMessaging,
     () => database.close(),
@@ -101,12 +102,12 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   };
   try {
     await migrateWhenReachable(database, log);
-    const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
     const services = compose(config, {
       database,
       health: createDatabaseHealth(database),
       announcements,
       projection,
+      limiterOf,
       keks,
       signer,
       places,
@@ -135,6 +136,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(startRevocations(services, log));
     closing.unshift(startAuditSealing(services.auditSealing, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
+    closing.unshift(tellOfBlocks(services.blocks, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

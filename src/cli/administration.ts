@@ -130,7 +130,9 @@ const locally = <T>(config: Config, work: Work<T>): Promise<T> =>
       import('../adapters/system/clock.js'),
       import('../adapters/system/random.js'),
     ]);
-    const { announcements, projection, close } = messagingWhenNeeded(() => openMessaging(config, database, quiet));
+    const { announcements, projection, close } = messagingWhenNeeded(() =>
+      openMessaging(config, database, quiet, countNothing),
+    );
     const isUnheard = config.DATABASE_URL !== null && config.REDIS_URL === null;
     const signer = signerWhenNeeded(() => openSigner(config));
     const health = createDatabaseHealth(database);

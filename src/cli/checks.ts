@@ -54,11 +54,7 @@ export async function diagnose(env?: Environment): Promise<Check[]> {
   ];
 }
 
-function checkConfiguration({ withoutEffect, DATABASE_URL, DATA_DIR }: Config): Check {
-  if (withoutEffect.length > 0) {
-    const detail = `without effect in this version: ${withoutEffect.join(', ')}`;
-    return warn('configuration', detail, 'unset what has no effect');
-  }
+function checkConfiguration({ DATABASE_URL, DATA_DIR }: Config): Check {
   return ok('configuration', DATABASE_URL === null ? `embedded database in ${DATA_DIR}` : 'PostgreSQL');
 }
 

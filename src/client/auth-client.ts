@@ -83,6 +83,7 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   }
   const vault = openVault(storage, name);
   const persist = createPersist(patience);
+  const deviceKey = `${name}.device`;
   let renewal: Promise<string | null> | undefined;
   /** By token: a session may end while the service is still being told of the one before. */
   const telling = new Map<string, Promise<unknown>>();
@@ -180,12 +181,17 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
 
   return {
     async login({ email, password, audience, scope, deviceName }) {
+      // It outlives the session. Without it this is a device like any other: no reason not to log in.
+      const device = await kept(() => storage.get(deviceKey));
       const asked = Date.now();
-      const credentials = { email, password, client_id: clientId, audience, scope, device_name: deviceName };
+      const about = { audience, scope, device_name: deviceName, device_token: device ?? undefined };
+      const credentials = { email, password, client_id: clientId, ...about };
       const answer = await post(fetch, `${baseUrl}/v1/login`, 200, credentials);
       if (answer.status !== 200) throw errorOf(answer);
       const before = await vault.load();
       await vault.begin(liveFrom(answer, asked));
+      const { device_token: known } = answer.body;
+      if (typeof known === 'string' && known !== device) await kept(() => storage.set(deviceKey, known));
       // The session that was there before, or a logout that could not be told.
       if (before?.refreshToken !== undefined) tellInPassing({ ended: 'logout', refreshToken: before.refreshToken });
       return { sessionId: String(answer.body.session_id), scope: String(answer.body.scope) };
@@ -224,6 +230,15 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     onSessionEnd: vault.onEnd,
   };
 }
+
+/** Of what is good to have, and no more: null where the storage fails. */
+const kept = async <T>(work: () => T): Promise<Awaited<T> | null> => {
+  try {
+    return await work();
+  } catch {
+    return null;
+  }
+};
 
 /** A body that can be read only once. */
 const isStream = (body: unknown): boolean =>

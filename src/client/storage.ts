@@ -1,8 +1,8 @@
 type Awaitable<T> = T | Promise<T>;
 
 /**
- * Where a client keeps its session: one string under one name. It holds the refresh token, so choose a place that other
- * apps cannot read. A name has letters, digits, `.`, `-` and `_` only, as keychains want it.
+ * Where a client keeps its session: one string under one name, and under another what the device is known by at its next
+ * login. The first holds the refresh token, so choose a place that other apps cannot read. A name has letters, digits, `.`, `-` and `_` only, as keychains want it.
  *
  * A `set` is all or nothing, and should survive the death of the process once it has resolved. A storage that may lose the
  * last seconds, as `localStorage` does, will do: the value before has the key with which its token gets its answer again.

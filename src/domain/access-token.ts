@@ -136,7 +136,7 @@ export const verifiedOrNull = (verify: VerifyAccessToken, token: string): Promis
 
 export interface VerifierParts {
   issuer: string;
-  keys: KeyRing;
+  keys: Pick<KeyRing, 'find' | 'wasPublished'>;
   verifySignature: VerifySignature;
   clock: Clock;
 }
@@ -147,7 +147,7 @@ export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock
   async function verify(token: string): Promise<VerifiedToken> {
     const { alg, kid, claims, signingInput, signature } = parseToken(token);
     const key = await keys.find(kid);
-    if (key === null) throw new Refusal('unknown_key');
+    if (key === null) throw new Refusal('unknown_key', { genuine: keys.wasPublished(kid) });
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
     if (key.alg !== alg) throw new Refusal('unsupported_algorithm');
     if (!(await verifySignature(alg, key.publicJwk, signingInput, signature))) throw new Refusal('invalid_signature');

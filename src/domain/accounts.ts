@@ -7,6 +7,7 @@ import type { SessionStore } from '../ports/session-store.js';
 import type { UserStore } from '../ports/user-store.js';
 import { auditEvent } from './audit.js';
 import { type Clients, chooseAudience, chooseScope } from './clients.js';
+import type { Devices } from './devices.js';
 import { type Email, parseEmail } from './email.js';
 import { Refusal } from './errors.js';
 import type { Ids } from './ids.js';
@@ -35,12 +36,16 @@ export interface LoginRequest {
   audience?: string | undefined;
   scope?: string | undefined;
   deviceName?: string | undefined;
+  /** Of an earlier login; what is not good is as if there were none. */
+  deviceToken?: string | undefined;
   caller: Caller;
 }
 
 /** The tokens, and where its client takes them. */
 export interface LoginResult extends IssuedTokens {
   delivery: Client['tokenDelivery'];
+  /** By which the device is known at its next login. */
+  deviceToken: string;
 }
 
 export interface Accounts {
@@ -64,7 +69,8 @@ export interface AccountsParts {
   hasher: PasswordHasher;
   acceptPassword: AcceptPassword;
   tokens: Pick<SessionTokens, 'ensureCanIssue' | 'issue'>;
-  guard: Guard;
+  guard: Pick<Guard, 'password' | 'ownPassword'>;
+  devices: Devices;
   revocations: Pick<Revocations, 'enforce'>;
   clock: Clock;
   random: Random;
@@ -89,8 +95,8 @@ export const makeUser = (
 });
 
 export function createAccounts(parts: AccountsParts): Accounts {
-  const { users, sessions, clients, audit, hasher, acceptPassword, tokens, guard, revocations, clock, random, ids } =
-    parts;
+  const { users, sessions, clients, audit, hasher, acceptPassword, tokens } = parts;
+  const { guard, devices, revocations, clock, random, ids } = parts;
 
   async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
     const email = parseEmail(typed);
@@ -107,7 +113,9 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const client = await clients.forPublicGrant(request.clientId, 'password');
     const audience = chooseAudience(client, request.audience);
     const scope = chooseScope(client, request.scope);
-    const owner = await guard.secret(request.caller, async () => {
+    const device = await devices.recognise(request.deviceToken, email);
+    const who = { caller: request.caller, emailKey: email.key, device: device?.id ?? null };
+    const owner = await guard.password(who, async () => {
       const user = await users.findByEmailKey(email.key);
       const password = normalizePassword(request.password);
       const refused = (code: LoginRefusal) => loginFailed(code, user, client, request.caller);
@@ -117,7 +125,8 @@ export function createAccounts(parts: AccountsParts): Accounts {
       return user;
     });
     const issued = await startSession(owner, client, audience, scope, request);
-    return { ...issued, delivery: client.tokenDelivery };
+    const deviceToken = await devices.remember(device, owner.id, issued.response.session_id as SessionId);
+    return { ...issued, delivery: client.tokenDelivery, deviceToken };
   }
 
   /** Whoever the user is, and whether there is one, it takes one hash. */
@@ -150,7 +159,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
         details: { reason: code },
       }),
     );
-    throw new Refusal(code, user !== null && code === 'account_disabled' ? { subject: { sub: user.id } } : {});
+    throw new Refusal(code, user === null ? {} : { subject: { sub: user.id } });
   }
 
   async function startSession(user: User, client: Client, audience: string, scope: string, request: LoginRequest) {
@@ -201,11 +210,11 @@ export function createAccounts(parts: AccountsParts): Accounts {
   async function changePassword(who: Authenticated, current: string, next: string, caller: Caller): Promise<void> {
     const user = await users.find(who.userId);
     if (user === null) throw new Refusal('token_revoked');
-    await guard.secret(caller, async () => {
+    await guard.ownPassword(caller, who.sessionId, async () => {
       const { ok } = await hasher.verify(normalizePassword(current), user.passwordHash);
       if (ok) return;
       await audit.append(aboutPassword('password.change_failed', 'failure', who, caller));
-      throw new Refusal('wrong_password');
+      throw new Refusal('wrong_password', { subject: { sub: user.id } });
     });
     const accepted = await acceptPassword(next, parseEmail(user.email));
     const passwordHash = await hasher.hash(accepted);

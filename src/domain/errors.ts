@@ -67,7 +67,7 @@ export const errorCodes = {
   key_unusable: 'The signing key cannot be opened',
   kek_unusable: 'There is no key-encryption key that may be used',
   // The service
-  too_many_attempts: 'Too many failed attempts from this address',
+  too_many_attempts: 'Too many failed attempts, from this address or at this account',
   too_many_requests: 'Too many requests from this address',
   overloaded: 'The service has too much to do at the moment',
   signing_key_unavailable: 'The service has no signing key that it may use at the moment',
@@ -89,7 +89,7 @@ export interface RefusalOptions {
   subject?: Subject;
   /** The event that tells more than the code does; for the metrics alone. */
   event?: AuditEvent['event'];
-  /** For a secret that was refused though this service once issued it: nobody has guessed at it. */
+  /** For a secret or a token that was refused though this service once issued it: nobody has guessed at it. */
   genuine?: boolean;
   cause?: unknown;
 }
@@ -123,7 +123,11 @@ const guesses: ReadonlySet<ErrorCode> = new Set([
   'wrong_password',
   'invalid_client',
   'invalid_refresh_token',
+  'token_malformed',
+  'unsupported_algorithm',
+  'unknown_key',
+  'invalid_signature',
 ]);
 
-export const isGuess = (error: unknown): boolean =>
+export const isGuess = (error: unknown): error is Refusal =>
   error instanceof Refusal && !error.genuine && guesses.has(error.code);

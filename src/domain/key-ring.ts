@@ -42,6 +42,8 @@ export interface KeyRing {
   signingKey(): { kid: string; alg: SigningAlg; handle: SigningKeyHandle };
   /** The published key with this id; looks at the store once in a while for one it does not know. */
   find(kid: string): Promise<PublishedKey | null>;
+  /** Whether a key that was not found was published once: tokens of it are old, or revoked with it, and no inventions. */
+  wasPublished(kid: string): boolean;
   /** The same array as long as the same view of the keys is held. */
   published(): readonly PublishedKey[];
   /** Keys that should be able to sign but could not be opened, or do not sign. */
@@ -77,6 +79,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
   let view: View | null = null;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let opened = new Map<string, Opened>();
+  let former: ReadonlySet<string> = new Set();
 
   const load = coalesced(read);
 
@@ -159,6 +162,11 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     }
   }
 
+  async function lookForFormer(): Promise<void> {
+    const { keys } = await store.keySet();
+    former = new Set(keys.filter(({ state }) => state === 'retired' || state === 'revoked').map(({ kid }) => kid));
+  }
+
   /** What does not sign now, though it could be opened. */
   function silent(): SealedKeyProblem[] {
     return [...opened].flatMap(([kid, { kekId, handle }]) => {
@@ -182,10 +190,11 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       const now = clock.monotonic();
       if (now - lookedAt >= UNKNOWN_KID_COOLDOWN_S * 1000) {
         lookedAt = now;
-        await load().catch(() => {});
+        await Promise.all([load(), lookForFormer()]).catch(() => {});
       }
       return view?.byKid.get(kid) ?? null;
     },
+    wasPublished: (kid) => former.has(kid),
     published: () => view?.published ?? [],
     problems: () => [...(view?.problems ?? []), ...silent()],
   };

@@ -1,8 +1,22 @@
-/** Guessing at secrets, slowed down: too many failures from one address block it for a while. */
+/** Guessing at secrets, slowed down: too many failures from one address, or at one account, block it for a while. */
 import ipaddr from 'ipaddr.js';
 import type { AttemptLimiter } from '../ports/attempt-limiter.js';
+import type { Counted } from '../ports/metrics.js';
+import { toBase64url } from './base64url.js';
+import type { Blocks } from './blocks.js';
+import type { DeviceId } from './devices.js';
 import { isGuess, Refusal } from './errors.js';
-import type { Caller } from './types.js';
+import { sha256 } from './refresh-token.js';
+import type { Caller, SessionId } from './types.js';
+
+/** Who guesses at a password, if it is a guess, and at whose. */
+export interface PasswordAttempt {
+  caller: Caller;
+  /** As e-mails are compared; there may be no such account. */
+  emailKey: string;
+  /** The device, if somebody has logged in to this account on it before. */
+  device: DeviceId | null;
+}
 
 export interface Guard {
   /**
@@ -12,11 +26,22 @@ export interface Guard {
    */
   secret<T>(caller: Caller, attempt: () => Promise<T>): Promise<T>;
   /**
-   * The same for what cannot be guessed: somebody who presents a genuine token from a blocked address (an office, a
-   * mobile carrier) is let through, and only the guess is refused.
+   * The same for a password, counted for the account too, whether there is one or not. A device that is known is counted
+   * for itself alone: strangers who guess cannot lock it out. What is slow to check is checked for one address, and for one
+   * account, only as many times at once as the limit allows; the others wait for their turn, and find it blocked.
    */
-  token<T>(caller: Caller, attempt: () => Promise<T>): Promise<T>;
+  password<T>(who: PasswordAttempt, attempt: () => Promise<T>): Promise<T>;
+  /** The same for the password of somebody who has a session, counted for the address and the session. */
+  ownPassword<T>(caller: Caller, session: SessionId, attempt: () => Promise<T>): Promise<T>;
+  /**
+   * For what cannot be guessed: somebody who presents a genuine token from a blocked address (an office, a mobile
+   * carrier) is let through, and only the guess is refused. Nobody is asked about the address of a good token.
+   */
+  token<T>(caller: () => Caller, attempt: () => Promise<T>): Promise<T>;
 }
+
+/** The well-known prefix of RFC 6052: behind a NAT64 every IPv4 address of the internet is in one /64. */
+const isTranslated = (address: ipaddr.IPv6): boolean => address.range() === 'rfc6052';
 
 /**
  * The address as it is counted: IPv6 by /64, which is what one subscriber has; IPv4 in IPv6 dress as IPv4.
@@ -24,48 +49,104 @@ export interface Guard {
 export function networkOf(address: string): string {
   if (!ipaddr.isValid(address)) return 'unknown';
   const parsed = ipaddr.process(address);
-  if (parsed.kind() === 'ipv4') return parsed.toString();
-  return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/64`).toString()}/64`;
+  const bytes = parsed.toByteArray();
+  if (parsed instanceof ipaddr.IPv4) return parsed.toString();
+  if (isTranslated(parsed)) return ipaddr.fromByteArray(bytes.slice(-4)).toString();
+  // Made of its bytes alone: a zone (`fe80::1%eth0`) is no part of the network.
+  return `${ipaddr.fromByteArray([...bytes.slice(0, 8), ...Array(8).fill(0)]).toString()}/64`;
 }
 
 const tooMany = (retryAfter: number) => new Refusal('too_many_attempts', { retryAfter });
 
-export function createGuard(limiter: AttemptLimiter): Guard {
-  const subjectOf = (caller: Caller) => (caller.ip === null ? 'unknown' : networkOf(caller.ip));
+interface Subject {
+  kind: Counted;
+  name: string;
+}
 
-  async function counted<T>(subject: string, attempt: () => Promise<T>): Promise<T> {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (isGuess(error)) await limiter.fail(subject);
-      throw error;
-    }
+/** Nobody who reads the limiter's memory finds e-mails there that somebody has tried. */
+const accountOf = (emailKey: string): Subject => ({ kind: 'account', name: toBase64url(sha256(emailKey)) });
+const addressOf = ({ ip }: Caller): Subject => ({ kind: 'address', name: ip === null ? 'unknown' : networkOf(ip) });
+const deviceOf = (id: DeviceId | SessionId): Subject => ({ kind: 'device', name: id });
+
+export interface GuardParts {
+  limiters: Record<Counted, AttemptLimiter>;
+  /** How many passwords are checked at once for one address, account or device; Infinity where nothing is counted. */
+  width: number;
+  blocks: Pick<Blocks, 'began'>;
+}
+
+export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
+  const inTurn = createTurns(width);
+
+  async function refuseBlocked(subjects: readonly Subject[]): Promise<void> {
+    const left = await Promise.all(subjects.map(({ kind, name }) => limiters[kind].blockedFor(name)));
+    const longest = Math.max(...left);
+    if (longest > 0) throw tooMany(longest);
   }
 
+  async function failed(subjects: readonly Subject[], caller: Caller, refusal: Refusal): Promise<never> {
+    for (const subject of subjects) {
+      const { blockedFor, begins } = await limiters[subject.kind].fail(subject.name);
+      // Begun before the block, and failed after it: the limit has been told its answers.
+      if (blockedFor > 0 && !begins) throw tooMany(blockedFor);
+      if (blockedFor > 0) blocks.began({ ...subject, seconds: blockedFor, caller, userId: refusal.subject?.sub });
+    }
+    throw refusal;
+  }
+
+  async function checked<T>(subjects: readonly Subject[], caller: Caller, attempt: () => Promise<T>): Promise<T> {
+    await refuseBlocked(subjects);
+    const outcome = await attempt().then(
+      (value) => () => value,
+      (error) => {
+        if (isGuess(error)) return failed(subjects, caller, error);
+        return () => {
+          throw error;
+        };
+      },
+    );
+    await refuseBlocked(subjects);
+    return outcome();
+  }
+
+  /** In the order of the subjects, which is the same for all: nobody waits for somebody who waits for him. */
+  const inTurnChecked = <T>(subjects: readonly Subject[], caller: Caller, attempt: () => Promise<T>): Promise<T> =>
+    subjects.reduceRight<() => Promise<T>>(
+      (work, { kind, name }) =>
+        () =>
+          inTurn(`${kind}:${name}`, work),
+      () => checked(subjects, caller, attempt),
+    )();
+
   return {
-    async secret(caller, attempt) {
-      const subject = subjectOf(caller);
-      const blockedFor = await limiter.blockedFor(subject);
-      if (blockedFor > 0) throw tooMany(blockedFor);
-      return counted(subject, async () => {
-        const outcome = await attempt().then(
-          (value) => () => value,
-          (error) => () => {
-            throw error;
-          },
-        );
-        const blockedMeanwhile = await limiter.blockedFor(subject);
-        if (blockedMeanwhile > 0) throw tooMany(blockedMeanwhile);
-        return outcome();
-      });
-    },
-    async token(caller, attempt) {
-      const subject = subjectOf(caller);
-      const blockedFor = await limiter.blockedFor(subject);
-      if (blockedFor === 0) return counted(subject, attempt);
-      return attempt().catch((error) => {
-        throw isGuess(error) ? tooMany(blockedFor) : error;
-      });
-    },
+    secret: (caller, attempt) => checked([addressOf(caller)], caller, attempt),
+    password: ({ caller, emailKey, device }, attempt) =>
+      inTurnChecked(device === null ? [addressOf(caller), accountOf(emailKey)] : [deviceOf(device)], caller, attempt),
+    ownPassword: (caller, session, attempt) => inTurnChecked([addressOf(caller), deviceOf(session)], caller, attempt),
+    token: (caller, attempt) =>
+      attempt().catch((error) => {
+        if (!isGuess(error)) throw error;
+        const from = caller();
+        return failed([addressOf(from)], from, error);
+      }),
+  };
+}
+
+/** At most `width` at once for one name; whoever comes later waits for his turn. */
+function createTurns(width: number) {
+  const lines = new Map<string, { running: number; waiting: (() => void)[] }>();
+  return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const line = lines.get(name) ?? { running: 0, waiting: [] };
+    lines.set(name, line);
+    if (line.running >= width) await new Promise<void>((resolve) => line.waiting.push(resolve));
+    else line.running++;
+    try {
+      return await work();
+    } finally {
+      const next = line.waiting.shift();
+      // The next one takes this place.
+      if (next !== undefined) next();
+      else if (--line.running === 0) lines.delete(name);
+    }
   };
 }

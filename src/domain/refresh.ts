@@ -230,8 +230,9 @@ export function createRefresh(
       else await ended(found.session, event);
     }
     const subject = found && { sub: found.session.userId, sid: found.session.id, clientId: found.session.clientId };
-    // After a restore all clients behind one address present genuine tokens that are refused: no reason to block it.
-    const genuine = decision.effect === 'audit';
+    // Nobody has guessed at a token that this service once issued, whatever is wrong with it now, be it that a restore has
+    // set the database back, or that another client presents it: no reason to block all who are behind the address.
+    const genuine = found !== null && isGenuine(presented.token, found.session.familyKey);
     const event = decision.event && { event: decision.event };
     throw new Refusal(decision.code, { genuine, ...event, ...(subject ? { subject } : {}) });
   }

@@ -14,12 +14,12 @@ import {
   Closed,
   Email,
   HeaderTokenResponse,
+  LoginResponse,
   NoContent,
   Password,
   refusals,
   Scope,
   shownText,
-  TokenResponse,
   User,
 } from './schemas.js';
 import type { Services } from './services.js';
@@ -72,10 +72,17 @@ export function accountRoutes(app: App, { accounts, sessions }: Services, delive
           client_id: Type.Optional(ClientId),
           audience: Type.Optional(Audience),
           scope: Type.Optional(Scope),
+          device_token: Type.Optional(
+            Type.String({
+              maxLength: 256,
+              description:
+                'Of an earlier login: whoever guesses elsewhere does not slow this device down. One that is not good is ignored',
+            }),
+          ),
           device_name: Type.Optional(shownText(100, 'Shown in the list of sessions')),
         }),
         response: {
-          200: Type.Union([TokenResponse, HeaderTokenResponse], {
+          200: Type.Union([LoginResponse, HeaderTokenResponse], {
             description: 'The tokens of the session',
             headers: deliveredToken,
           }),
@@ -103,14 +110,16 @@ export function accountRoutes(app: App, { accounts, sessions }: Services, delive
         audience,
         scope,
         device_name: deviceName,
+        device_token: deviceToken,
       } = request.body;
-      const caller = callerOf(request);
-      const issued = await accounts.login({ email, password, clientId, audience, scope, deviceName, caller });
+      const asked = { email, password, clientId, audience, scope, deviceName, deviceToken };
+      const issued = await accounts.login({ ...asked, caller: callerOf(request) });
       request.outcome.subject = issued.subject;
-      if (issued.delivery === 'body') return issued.response;
+      const device = { device_token: issued.deviceToken };
+      if (issued.delivery === 'body') return { ...issued.response, ...device };
       const { access_token: token, session_id, expires_in } = issued.response;
       deliver(reply, delivery, token);
-      return { session_id, expires_in };
+      return { session_id, expires_in, ...device };
     },
   );
 

@@ -31,6 +31,7 @@ const MAX_COUNTED_ADDRESSES = 50_000;
 
 export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
   const app = createApp(services, settings);
+  app.decorate('guard', services.guard);
   renewTokens(app, services.renewToken, settings);
   await allowOrigins(app, services.directory, settings);
   if (settings.limitRequests > 0) {

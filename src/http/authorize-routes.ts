@@ -67,7 +67,14 @@ const documented = {
   security: bearerSecurity,
   response: {
     200: Type.Null({ description: 'It may pass', headers }),
-    ...refusals('/v1/authorize', 'audience_required', ...bearerCodes, 'insufficient_scope', 'revocation_unknown'),
+    ...refusals(
+      '/v1/authorize',
+      'audience_required',
+      ...bearerCodes,
+      'insufficient_scope',
+      'too_many_attempts',
+      'revocation_unknown',
+    ),
   },
 };
 
@@ -77,7 +84,7 @@ export function authorizeRoutes(app: App, { sessions }: Services, { authorizeAud
     exposeHeadRoute: false,
     // Answered to whoever does the check, which is no browser: a preflight's 204 would let something through. Nor are
     // these the requests of one address: they are as many as the backends behind a gateway have.
-    config: { cors: { preflight: false }, rateLimit: false as const },
+    config: { cors: { preflight: false }, rateLimit: false as const, asksForOthers: true },
   };
 
   async function answer(request: FastifyRequest, reply: FastifyReply, audience: string | null, scope: string) {

@@ -1,9 +1,23 @@
 /** The bearer token of a request (RFC 6750 §2.1): in one Authorization header, and nowhere else. */
 import type { FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
+import type { Guard } from '../domain/limits.js';
 import { type Authenticated, type Bearer, type Demand, type Sessions, subjectOf } from '../domain/sessions.js';
 import type { By } from '../domain/types.js';
-import { callerOf } from './request-log.js';
+import { callerOf, isToldOf } from './request-log.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    guard: Pick<Guard, 'token'>;
+  }
+  interface FastifyContextConfig {
+    /**
+     * Whoever calls this does it for somebody else: his own address, unless he is a trusted proxy that tells of the other's,
+     * is not that of the bearer.
+     */
+    asksForOthers?: boolean;
+  }
+}
 
 /** How often a header is there, where Node keeps the first or joins them. */
 export function timesSent(request: FastifyRequest, name: string): number {
@@ -29,13 +43,22 @@ export function bearerOf(request: FastifyRequest): string | null {
   return token;
 }
 
+/** Counts what is presented in place of a good token, if it is known whose address that comes from. */
+function guarded<T>(request: FastifyRequest, attempt: () => Promise<T>): Promise<T> {
+  const { guard } = request.server;
+  const isAsked = request.routeOptions.config.asksForOthers === true;
+  return isAsked && !isToldOf(request) ? attempt() : guard.token(() => callerOf(request), attempt);
+}
+
 async function checked<Good extends Bearer>(
   request: FastifyRequest,
   check: (bearer: string) => Promise<Good>,
 ): Promise<Good> {
-  const bearer = bearerOf(request);
-  if (bearer === null) throw new Refusal('token_missing');
-  const who = await check(bearer);
+  const who = await guarded(request, async () => {
+    const bearer = bearerOf(request);
+    if (bearer === null) throw new Refusal('token_missing');
+    return await check(bearer);
+  });
   request.outcome.subject = subjectOf(who.token);
   request.outcome.unchecked = who.revocation === 'unknown';
   request.accessToken = who.token;

@@ -32,8 +32,12 @@ const MAX_USER_AGENT_LENGTH = 512;
 const MAX_SEGMENT_LENGTH = 40;
 const MAX_PATH_LENGTH = 200;
 
-/** What a proxy passes on may be anything; only an address is taken for one. */
-const addressOf = (request: FastifyRequest): string | null => (ipaddr.isValid(request.ip) ? request.ip : null);
+/** What a proxy passes on may be anything; where it is no address, the proxy's own is the last that is known. */
+const addressOf = ({ ip, ips }: FastifyRequest): string | null =>
+  ipaddr.isValid(ip) ? ip : (ips?.findLast((known) => ipaddr.isValid(known)) ?? null);
+
+/** Whether the caller's address is another's than the socket's, whom a trusted proxy has told of. */
+export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && ipaddr.isValid(ip);
 
 /** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {

@@ -50,9 +50,19 @@ export const TokenResponse = Closed(
   { title: 'TokenResponse', description: 'The tokens of the session' },
 );
 
+const DeviceToken = Type.String({
+  description: '`ktd_…`. Keep it for the next login to this account, beyond the end of the session',
+});
+
+/** Of a login: a refresh says no more of the device. */
+export const LoginResponse = Closed(
+  { ...TokenResponse.properties, device_token: DeviceToken },
+  { title: 'LoginResponse', description: 'The tokens of the session' },
+);
+
 /** RFC 6749 has no such answer: the token is in the header that ACCESS_TOKEN_HEADER names. */
 export const HeaderTokenResponse = Closed(
-  { session_id: Uuid, expires_in: Type.Integer({ description: 'Seconds' }) },
+  { session_id: Uuid, expires_in: Type.Integer({ description: 'Seconds' }), device_token: DeviceToken },
   { title: 'HeaderTokenResponse', description: 'For clients with header delivery' },
 );
 
@@ -115,7 +125,13 @@ export const refreshCodes: ErrorCode[] = [
 export const bodyCodes = [...withBody, ...withStore];
 /** For routes that take a bearer token (RFC 6750), as OpenAPI says it. */
 export const bearerSecurity = [{ bearer: [] }];
-export const bearerRouteCodes: ErrorCode[] = [...bearerCodes, 'revocation_unknown', 'session_required', ...withStore];
+export const bearerRouteCodes: ErrorCode[] = [
+  ...bearerCodes,
+  'revocation_unknown',
+  'session_required',
+  'too_many_attempts',
+  ...withStore,
+];
 
 type Describe = (codes: ErrorCode[]) => string;
 const byCode: Describe = (codes) => codes.map((code) => `\`${code}\`: ${errorCodes[code]}`).join('\n\n');

@@ -2,6 +2,7 @@
 import type { Accounts } from '../domain/accounts.js';
 import type { AuditAdministration } from '../domain/audit-administration.js';
 import type { AuditSealing } from '../domain/audit-sealing.js';
+import type { Blocks } from '../domain/blocks.js';
 import type { CleanUp } from '../domain/clean-up.js';
 import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
@@ -47,6 +48,7 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;
   auditSealing: AuditSealing;

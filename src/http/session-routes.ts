@@ -53,7 +53,10 @@ export async function refreshAndAnswer(
   const header = request.headers['idempotency-key'];
   const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
   const caller = callerOf(request);
-  const result = await guard.token(caller, () => refresh({ refreshToken, idempotencyKey, clientId, caller }));
+  const result = await guard.token(
+    () => caller,
+    () => refresh({ refreshToken, idempotencyKey, clientId, caller }),
+  );
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
   reply.header('keyturn-refresh-outcome', result.outcome);
@@ -88,7 +91,7 @@ const shown = (session: SessionSummary, current: SessionId) => ({
 });
 
 export function sessionRoutes(app: App, services: Services): void {
-  const { sessions, guard } = services;
+  const { sessions } = services;
 
   app.post(
     '/v1/refresh',
@@ -122,7 +125,7 @@ export function sessionRoutes(app: App, services: Services): void {
         body: Type.Union([Closed({ refresh_token: Type.Optional(RefreshToken) }), Type.Null()]),
         response: {
           204: NoContent,
-          ...refusals('/v1/logout', 'too_many_attempts', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
+          ...refusals('/v1/logout', 'revocation_pending', ...bearerRouteCodes, ...bodyCodes),
         },
       },
     },
@@ -134,10 +137,7 @@ export function sessionRoutes(app: App, services: Services): void {
       }
       if (refreshToken === undefined) {
         await sessions.logout(await authenticate(request, sessions), callerOf(request));
-      } else {
-        const caller = callerOf(request);
-        await guard.token(caller, () => sessions.logoutByRefreshToken(refreshToken, null, caller));
-      }
+      } else await sessions.logoutByRefreshToken(refreshToken, null, callerOf(request));
       return reply.code(204).send(null);
     },
   );

@@ -32,7 +32,15 @@ export interface Metrics {
   auditUnsealed(events: number, oldestS: number): void;
   /** How many follow the revocations now. */
   followers(count: number): void;
+  /** Whether failed attempts are counted for all nodes; else each node counts for itself. */
+  failuresShared(shared: boolean): void;
+  /** Failed attempts have reached a limit. */
+  blocked(subject: Counted): void;
 }
+
+/** What failed attempts are counted for. */
+export const countedSubjects = ['address', 'account', 'device'] as const;
+export type Counted = (typeof countedSubjects)[number];
 
 /** Where nobody asks for the counts. */
 export const countNothing: Metrics = {
@@ -46,4 +54,6 @@ export const countNothing: Metrics = {
   revocationPending() {},
   auditUnsealed() {},
   followers() {},
+  failuresShared() {},
+  blocked() {},
 };

@@ -19,6 +19,17 @@ t.test('a client', async (t) => {
     t.equal(await auth.getAccessToken(), (await stored())?.accessToken);
   });
 
+  await t.test('is known by its device when it logs in again', async (t) => {
+    const { auth, net } = await loggedIn();
+    await auth.logout();
+    await auth.login(CREDENTIALS);
+    await auth.logout();
+    await auth.login(CREDENTIALS);
+    const tokens = net.sent.filter(({ path }) => path === '/v1/login').map(({ body }) => body.device_token);
+    t.match(tokens.at(-1), /^ktd_/);
+    t.equal(tokens.at(-1), tokens.at(-2), 'it stays the same');
+  });
+
   await t.test('says why it cannot log in, in the words of the service', async (t) => {
     const { auth, net } = client();
     await t.rejects(auth.login({ ...CREDENTIALS, password: 'something else' }), {

@@ -89,7 +89,11 @@ async function setUp(t: Test) {
         subject: {},
       }),
     },
-    guard: { secret: (_caller, attempt) => attempt(), token: (_caller, attempt) => attempt() },
+    guard: {
+      password: (_who, attempt) => attempt(),
+      ownPassword: (_caller, _session, attempt) => attempt(),
+    },
+    devices: { recognise: async () => null, remember: async () => '' },
     revocations: { enforce: async () => {} },
     clock,
     random: systemRandom,

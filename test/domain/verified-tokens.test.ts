@@ -12,7 +12,7 @@ function arrange() {
   let key: PublishedKey | null = { kid: 'k', alg: 'RS256', publicJwk: { kty: 'RSA' } };
   let isRight = true;
   let verifications = 0;
-  const keys = { find: async () => key } as unknown as KeyRing;
+  const keys = { find: async () => key, wasPublished: () => false } as unknown as KeyRing;
   const verify = createAccessTokenVerifier({
     issuer: 'i',
     keys,

@@ -24,6 +24,7 @@ t.test('a registered person logs in', async (t) => {
   const tokens = response.json();
   t.strictSame(Object.keys(tokens).sort(), [
     'access_token',
+    'device_token',
     'expires_in',
     'refresh_token',
     'refresh_token_expires_in',

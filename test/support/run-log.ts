@@ -36,6 +36,7 @@ const secretMembers = [
   'refresh_token',
   'access_token',
   'client_secret',
+  'device_token',
   'pem',
 ];
 

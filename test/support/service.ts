@@ -2,6 +2,7 @@
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
+import { createInProcessLimiter } from '../../src/adapters/in-process/attempt-limiter.js';
 import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
 import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
@@ -13,6 +14,7 @@ import { buildApp } from '../../src/http/app.js';
 import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
+import type { LimiterOf } from '../../src/ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-passwords.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
@@ -30,6 +32,7 @@ export const testEnvironment = {
   ARGON2_CONCURRENCY: '4',
   ARGON2_QUEUE: '1000',
   LIMIT_FAILURES: '0',
+  LIMIT_ACCOUNT_FAILURES: '0',
   LIMIT_REQUESTS: '0',
 };
 
@@ -50,6 +53,8 @@ export interface ServiceOptions {
   places?: Places;
   breachedPasswords?: BreachedPasswords;
   projection?: RevocationProjection;
+  limiterOf?: LimiterOf;
+  metrics?: PrometheusMetrics;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -95,13 +100,14 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
       logs.push(JSON.parse(line));
     },
   });
-  const metrics = createMetrics();
+  const metrics = options.metrics ?? createMetrics();
   const services = compose(config, {
     database,
     // One clock for all, which the test can move.
     health: { now: async () => (options.clock ?? clock).now() },
     announcements: createInProcessAnnouncements(),
     projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
+    limiterOf: options.limiterOf ?? ((_kind, settings) => createInProcessLimiter(settings, options.clock ?? clock)),
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? { placeOf: () => null },

@@ -1,41 +1,60 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
-import type { AttemptLimiter } from '../../ports/attempt-limiter.js';
+import { type AttemptLimiter, type LimitSettings, noLimit } from '../../ports/attempt-limiter.js';
+import type { Clock } from '../../ports/clock.js';
 
-export interface LimitSettings {
-  /** Failures that are allowed in `window`; 0 turns the limiter off. */
+/** Subjects that are counted at one time; the one that failed least recently is forgotten first. */
+const MAX_SUBJECTS = 50_000;
+
+interface Count {
   failures: number;
-  /** Seconds. */
-  window: number;
-  /** Seconds for which the subject is blocked by the failure that reaches the limit. */
-  block: number;
+  /** On the monotonic clock, milliseconds. */
+  forgottenAt: number;
+  blockedUntil: number;
 }
 
-/** The longest that a timer of Node can wait, seconds; a longer one would end at once, and the block with it. */
-const MAX_BLOCK_S = Math.floor((2 ** 31 - 1) / 1000);
-
-const none: AttemptLimiter = { blockedFor: async () => 0, fail: async () => 0 };
-
-const secondsOf = (ms: number) => Math.ceil(ms / 1000);
-
 /** Counts in this process alone. */
-export function createInProcessLimiter({ failures, window, block }: LimitSettings): AttemptLimiter {
-  if (failures === 0) return none;
-  // The failure that reaches the limit is the one that blocks.
-  const blockDuration = Math.min(block, MAX_BLOCK_S);
-  const limiter = new RateLimiterMemory({ points: failures - 1, duration: window, blockDuration });
+export function createInProcessLimiter(
+  { failures: limit, window, block, longestBlock }: LimitSettings,
+  clock: Pick<Clock, 'monotonic'>,
+  most = MAX_SUBJECTS,
+): AttemptLimiter {
+  if (limit === 0) return noLimit;
+  const counts = new Map<string, Count>();
+
+  const secondsLeft = (count: Count | undefined): number =>
+    count === undefined ? 0 : Math.max(0, Math.ceil((count.blockedUntil - clock.monotonic()) / 1000));
+
+  function countOf(subject: string): Count {
+    const now = clock.monotonic();
+    const known = counts.get(subject);
+    if (known !== undefined && now < known.forgottenAt) return known;
+    return { failures: 0, forgottenAt: now + window * 1000, blockedUntil: 0 };
+  }
+
+  function keep(subject: string, count: Count): void {
+    // Set anew, so that the first of the map is the one that failed least recently.
+    counts.delete(subject);
+    counts.set(subject, count);
+    const [oldest] = counts.keys();
+    if (counts.size > most && oldest !== undefined) counts.delete(oldest);
+  }
+
   return {
-    async blockedFor(subject) {
-      const state = await limiter.get(subject);
-      return state !== null && state.consumedPoints > failures - 1 ? secondsOf(state.msBeforeNext) : 0;
-    },
+    blockedFor: async (subject) => secondsLeft(counts.get(subject)),
+    // In one go, without an await in between: parallel failures come one after the other.
     async fail(subject) {
-      try {
-        await limiter.consume(subject);
-        return 0;
-      } catch (state) {
-        if (state instanceof Error) throw state;
-        return secondsOf((state as { msBeforeNext: number }).msBeforeNext);
+      const blockedFor = secondsLeft(counts.get(subject));
+      if (blockedFor > 0) return { blockedFor, begins: false };
+      const count = countOf(subject);
+      count.failures++;
+      const begins = count.failures >= limit;
+      if (begins) {
+        const length =
+          longestBlock === undefined ? block : Math.min(block * 2 ** (count.failures - limit), longestBlock);
+        count.blockedUntil = clock.monotonic() + length * 1000;
+        count.forgottenAt = count.blockedUntil + (longestBlock === undefined ? 0 : window * 1000);
       }
+      keep(subject, count);
+      return { blockedFor: secondsLeft(count), begins };
     },
   };
 }

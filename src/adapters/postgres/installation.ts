@@ -3,8 +3,14 @@ import type { Database, Statement } from './database.js';
 
 const find: Statement = { name: 'installation_find', text: 'SELECT id FROM installation' };
 
-export const installationOf = (database: Database) => async (): Promise<string> => {
-  const [row] = await database.query<{ id: string }>(find, []);
-  if (row === undefined) throw new Error('the table installation has no row');
-  return row.id;
-};
+/** Asked for once: it never changes. */
+export function installationOf(database: Database): () => Promise<string> {
+  let known: string | null = null;
+  return async () => {
+    if (known !== null) return known;
+    const [row] = await database.query<{ id: string }>(find, []);
+    if (row === undefined) throw new Error('the table installation has no row');
+    known = row.id;
+    return known;
+  };
+}

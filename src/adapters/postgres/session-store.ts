@@ -13,6 +13,7 @@ import {
 import type { SessionStore } from '../../ports/session-store.js';
 import { appendAudit, auditInsert, auditValues } from './audit.js';
 import type { Database, Sql, Statement } from './database.js';
+import { forgetDevices } from './device-store.js';
 import { endedByRule, ownerRevocation, revokeSessions, sessionRevocations } from './revocation-store.js';
 
 const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
@@ -119,11 +120,14 @@ const listLive: Statement = {
 /** An access token may outlive its session, so one that is past its end is ended all the same, and does not count. */
 const isLive = '(idle_expires_at > $3 AND expires_at > $3) AS live';
 
+/** Whoever logs out may come back on the device; whoever is thrown out is a stranger there. */
 const end: Statement = {
   name: 'session_end',
   text: `WITH ended AS (
       UPDATE sessions SET revoked_at = $3, revoke_reason = $4
       WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id, client_id, ${isLive}
+    ), forgotten AS (
+      DELETE FROM devices WHERE user_id = $2 AND $4 <> 'logout' AND session_id IN (SELECT id FROM ended)
     ), revoked AS (${sessionRevocations('$3', 'ended')}), audited AS (${auditInsert(5, 'FROM ended', {
       client_id: 'client_id',
     })})
@@ -172,6 +176,7 @@ export async function endSessionsOf(
   const at = new Date(event.at);
   const rows = await sql.query<{ id: string; live: boolean }>(endAllSessions, [userId, except, at, reason]);
   const ended = rows.filter(({ live }) => live).length;
+  await sql.query(forgetDevices, [userId, except]);
   await appendAudit(sql, { ...event, details: { ...event.details, ended } });
   await sql.query(revokeSessions, [rows.map(({ id }) => id), at]);
   return ended;

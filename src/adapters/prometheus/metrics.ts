@@ -2,7 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
 import { renewalOutcomes } from '../../domain/sliding-sessions.js';
-import type { Metrics } from '../../ports/metrics.js';
+import { countedSubjects, type Metrics } from '../../ports/metrics.js';
 
 /** Connections: all there are, those nobody uses, and the callers that wait for one. */
 export interface PoolState {
@@ -104,6 +104,20 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     help: 'Services that follow the revocations at this process',
     registers,
   });
+  const failuresShared = new Gauge({
+    name: 'keyturn_limit_shared',
+    help: 'Whether failed attempts are counted for all nodes, and not in this process alone',
+    registers,
+  });
+  // Until somebody has asked in vain.
+  failuresShared.set(1);
+  const blocks = new Counter({
+    name: 'keyturn_limit_blocks_total',
+    help: 'Blocks that failed attempts have led to',
+    labelNames: ['subject'],
+    registers,
+  });
+  for (const subject of countedSubjects) blocks.inc({ subject }, 0);
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -130,6 +144,8 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
       unsealedAge.set(oldestS);
     },
     followers: (count) => followers.set(count),
+    failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
+    blocked: (subject) => blocks.inc({ subject }),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),

@@ -18,6 +18,7 @@ import type { UserId } from '../../../src/domain/types.js';
 import { buildApp } from '../../../src/http/app.js';
 import { startRevocations } from '../../../src/jobs/revocations.js';
 import { createLogger } from '../../../src/logger.js';
+import { noLimit } from '../../../src/ports/attempt-limiter.js';
 import { noneBreached } from '../../../src/ports/breached-passwords.js';
 import { countNothing } from '../../../src/ports/metrics.js';
 import { breakable, type Mutation } from './broken.js';
@@ -48,6 +49,7 @@ const services = compose(config, {
     createRedisProjection(redis, installationOf(database), systemClock, systemRandom),
     () => mutation,
   ),
+  limiterOf: () => noLimit,
   keks: openKeks(config, log),
   signer: nodeTokenSigner,
   places: { placeOf: () => null },
