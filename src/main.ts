@@ -9,19 +9,11 @@ import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
-import {
-  compose,
-  httpSettings,
-  openBreachedPasswords,
-  openDatabase,
-  openKeks,
-  openMessaging,
-  openPlaces,
-  openSigner,
-} from './compose.js';
+import { compose, httpSettings } from './compose.js';
 import { type Config, listeningAddress } from './config.js';
 import { Refusal } from './domain/errors.js';
 import { POLL_S } from './domain/key-ring.js';
+import { openBreachedPasswords, openDatabase, openKeks, openMessaging, openPlaces, openSigner } from './foundation.js';
 import { buildApp } from './http/app.js';
 import { listen } from './http/listen.js';
 import { buildLocalApp } from './http/local-app.js';

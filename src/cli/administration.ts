@@ -114,7 +114,8 @@ async function clockOf(health: DatabaseHealth, own: Clock): Promise<Clock> {
 const locally = <T>(config: Config, work: Work<T>): Promise<T> =>
   withDatabase(config, async ({ database }) => {
     const [
-      { composeAdministration, openBreachedPasswords, openMessaging, openSigner },
+      { composeAdministration },
+      { openBreachedPasswords, openMessaging, openSigner },
       { readKeks },
       { createDatabaseHealth },
       { buildLocalApp },
@@ -123,6 +124,7 @@ const locally = <T>(config: Config, work: Work<T>): Promise<T> =>
       { systemRandom },
     ] = await Promise.all([
       import('../compose.js'),
+      import('../foundation.js'),
       import('../adapters/kek-files/kek-source.js'),
       import('../adapters/postgres/health.js'),
       import('../http/local-app.js'),

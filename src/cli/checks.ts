@@ -72,7 +72,7 @@ function checkKeks({ KEYS_DIR, production }: Config): { keks: KekSource | null; 
 /** One attempt with the PIN: devices count those that are wrong. */
 async function checkHsm(config: Config): Promise<Check[]> {
   if (config.PKCS11_TOKEN === null) return [];
-  const { openSigner } = await import('../compose.js');
+  const { openSigner } = await import('../foundation.js');
   const signer = await openSigner(config);
   try {
     await signer.prepare?.();
@@ -113,7 +113,7 @@ async function checkStore(config: Config, keks: KekSource | null): Promise<Check
     if (!hasCluster(config.DATA_DIR))
       return [ok('database', `none in ${config.DATA_DIR} yet; the first start makes it`)];
   }
-  const { openDatabase } = await import('../compose.js');
+  const { openDatabase } = await import('../foundation.js');
   try {
     const database = await openDatabase(config, quiet);
     try {

@@ -1,5 +1,5 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
-import type { Messaging, OpenBreachedPasswords, OpenSigner } from '../compose.js';
+import type { Messaging, OpenBreachedPasswords, OpenSigner } from '../foundation.js';
 import { KekProblem, type KekSource } from '../ports/kek-source.js';
 import type { RevocationProjection } from '../ports/revocation-projection.js';
 import type { TokenSigner } from '../ports/token-signer.js';

@@ -11,7 +11,7 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const [{ migrate }, { openDatabase }] = await Promise.all([
     import('../adapters/postgres/migrate.js'),
-    import('../compose.js'),
+    import('../foundation.js'),
   ]);
   const database = await openDatabase(config, quiet);
   try {

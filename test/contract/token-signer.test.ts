@@ -5,10 +5,10 @@ import { nodeTokenSigner, thumbprint, verifySignature } from '../../src/adapters
 import { createPkcs11Signer } from '../../src/adapters/pkcs11/token-signer.js';
 import { severalSigners } from '../../src/adapters/several-signers/token-signer.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
-import { openSigner } from '../../src/compose.js';
 import { readConfig } from '../../src/config.js';
 import { toBase64url } from '../../src/domain/base64url.js';
 import { type SigningAlg, signingAlgs } from '../../src/domain/types.js';
+import { openSigner } from '../../src/foundation.js';
 import type { DistinctSigner, TokenSigner, VerifySignature } from '../../src/ports/token-signer.js';
 import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
 

@@ -1,8 +1,8 @@
 /** Two services on one Redis count together, and each for itself where there is none. */
 import t from 'tap';
 import { createMetrics } from '../../src/adapters/prometheus/metrics.js';
-import { openMessaging } from '../../src/compose.js';
 import { readConfig } from '../../src/config.js';
+import { openMessaging } from '../../src/foundation.js';
 import { fastDatabase } from '../support/databases.js';
 import { samplesOf } from '../support/metrics.js';
 import { eventually } from '../support/process.js';

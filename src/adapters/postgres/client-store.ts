@@ -6,7 +6,7 @@ import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { Client as Row } from './generated/client.js';
 import { ownerRevocation } from './revocation-store.js';
-import { deleteSessionsOf } from './session-store.js';
+import { deleteSessionsOf } from './session-ending.js';
 
 /** In the order of the statement's parameters: from $2 on as they are to be, and after these as they were. */
 const settings = {

@@ -5,7 +5,7 @@ import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { User as Row } from './generated/client.js';
 import { ownerRevocation } from './revocation-store.js';
-import { deleteSessionsOf, endSessionsOf, lockUser } from './session-store.js';
+import { deleteSessionsOf, endSessionsOf, lockUser } from './session-ending.js';
 
 const setPassword: Statement = {
   name: 'user_set_password',
