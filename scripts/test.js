@@ -21,6 +21,8 @@ const PROOFS = [
   'docs/runbooks',
   'system/feed/',
   'system/fire/',
+  'system/gateway-strictness',
+  'system/haproxy',
   'system/hsm',
   'system/hung-device',
   'system/key-rotation',
