@@ -89,7 +89,12 @@ export const origin = (value: string): string => {
 export const rangeUrl = (value: string): string => {
   const url = URL.canParse(value) ? new URL(value) : null;
   const isNear = url?.protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/.test(url.hostname);
-  const ok = url && (url.protocol === 'https:' || isNear) && url.username === '' && !/[?#\s]|\/$/.test(value);
+  const ok =
+    url &&
+    (url.protocol === 'https:' || isNear) &&
+    url.username === '' &&
+    url.password === '' &&
+    !/[?#\s]|\/$/.test(value);
   return ok ? value : expected('an https: URL (http: on loopback) without query or a slash at its end');
 };
 

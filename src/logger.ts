@@ -3,6 +3,8 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 
 /** A second net: nothing logs these on purpose. */
 const redacted = [
+  'token',
+  'pem',
   'password',
   'new_password',
   'current_password',

@@ -114,9 +114,27 @@ t.test('production asks for what a guess would get wrong', async (t) => {
   t.same(problemsOf({ ...issuer, DATABASE_URL: 'postgres://h/d', REDIS_URL: 'redis://h' }), []);
 });
 
+t.test('where breached passwords are asked for there is no secret, and nobody on the way listens', (t) => {
+  for (const url of ['https://api.example', 'https://api.example/v2', 'http://127.0.0.1:8080', 'http://[::1]'])
+    t.equal(readConfig({ BREACHED_PASSWORDS_URL: url }).BREACHED_PASSWORDS_URL, url);
+  const bad = ['https://me:s3cret@api.example', 'https://me@api.example', 'https://:s3cret@api.example'];
+  for (const url of [...bad, 'http://api.example', 'https://api.example/', 'https://api.example?x', 'api.example'])
+    t.match(problemsOf({ BREACHED_PASSWORDS_URL: url }), [/^BREACHED_PASSWORDS_URL: expected/], url);
+  t.end();
+});
+
 t.test('what would quietly mean something else is refused', async (t) => {
   t.match(problemsOf({ NODE_ENV: 'Production' }), [/^NODE_ENV/]);
   t.match(problemsOf({ DATABASE_URL: 'postgres://h/d?options=-c%20timezone%3DAsia/Tokyo' }), [/^DATABASE_URL/]);
+});
+
+t.test('nobody on the way learns which passwords are asked about', async (t) => {
+  for (const url of ['https://range.example.com', 'https://range.example.com/v3', 'http://127.0.0.1:8080'])
+    t.equal(readConfig({ BREACHED_PASSWORDS_URL: url }).BREACHED_PASSWORDS_URL, url);
+  const plain = ['http://range.example.com', 'http://127.0.0.1.example.com', 'http://localhost.example.com'];
+  const odd = ['https://ada@range.example.com', 'https://range.example.com/', 'https://range.example.com?x', 'range'];
+  for (const url of [...plain, ...odd])
+    t.match(problemsOf({ BREACHED_PASSWORDS_URL: url }), [/^BREACHED_PASSWORDS_URL: expected an https: URL/], url);
 });
 
 t.test('a token that holds signing keys is named whole or not at all', async (t) => {

@@ -12,18 +12,23 @@ function csvField(value: unknown): string {
 
 const csvLine = (fields: readonly unknown[]): string => `${fields.map(csvField).join(',')}\r\n`;
 
+/** A terminal obeys control characters, and those that turn the direction of what is written. */
+const OBEYED = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
+const shown = (text: string): string => text.replaceAll(OBEYED, '?');
+
 export interface AuditFormat {
   head: string;
   line(event: AuditRecord): string;
 }
 
+/** JSON, and the same to whoever parses it; but JSON leaves some of these as they are. */
+export const exactJson = (value: unknown): string =>
+  JSON.stringify(value).replaceAll(OBEYED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
 export const auditFormats: Record<'jsonl' | 'csv', AuditFormat> = {
-  jsonl: { head: '', line: (event) => `${JSON.stringify(event)}\n` },
+  jsonl: { head: '', line: (event) => `${exactJson(event)}\n` },
   csv: { head: csvLine(auditMembers), line: (event) => csvLine(auditMembers.map((member) => event[member])) },
 };
-
-/** A terminal obeys control characters. */
-const shown = (text: string): string => text.replaceAll(/\p{Cc}/gu, '?');
 
 /** What there is, by name, after what every event has. */
 export function auditLine({ at, event, outcome, actor, details, ...more }: AuditRecord): string {

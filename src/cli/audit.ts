@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { AuditRecord } from '../domain/audit-record.js';
-import { auditFormats, auditLine } from './audit-formats.js';
+import { auditFormats, auditLine, exactJson } from './audit-formats.js';
 import { type Filter, membersOf, newestOf, pagesOf, withFilter } from './audit-pages.js';
 import { follow as tailed, windowOf } from './audit-tail.js';
 import { problemText, summary, verified } from './audit-verification.js';
@@ -43,7 +43,7 @@ export const auditCommand = (context: Context): Command => {
     .action(({ lines, follow, json, ...filter }: Shared & Filter & { lines: number; follow: boolean }) =>
       administration(async (call, alone) => {
         const members = await membersOf(call, filter);
-        const print = (event: AuditRecord) => terminal.write(`${json ? JSON.stringify(event) : auditLine(event)}\n`);
+        const print = (event: AuditRecord) => terminal.write(`${json ? exactJson(event) : auditLine(event)}\n`);
         const isFollowing = follow && !alone;
         // What is older than those that are shown is not to come: noted first, so that nothing is lost in between.
         const window = isFollowing ? await windowOf(call, members) : null;

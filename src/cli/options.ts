@@ -1,5 +1,6 @@
 /** What several commands share: flags, questions, and how results are printed. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { exactJson } from './audit-formats.js';
 import { type Context, type Terminal, WrongUsage } from './context.js';
 
 /** For a flag that is repeated; an empty one stands for none, so that a list can be emptied. */
@@ -25,7 +26,7 @@ export const withJson = (command: Command): Command => command.option('--json', 
 export const withYes = (command: Command): Command => command.option('--yes', 'do not ask');
 
 export const show = ({ terminal }: Context, { json }: Shared, document: object, human: () => string): void =>
-  terminal.print(json ? JSON.stringify(document) : human());
+  terminal.print(json ? exactJson(document) : human());
 
 /** For what cannot be taken back. */
 export async function confirm({ terminal }: Context, { yes }: Shared, question: string): Promise<void> {

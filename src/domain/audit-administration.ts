@@ -36,7 +36,7 @@ export function createAuditAdministration(trail: AuditTrail, seals: AuditSeals):
   /** Whoever wants a part of the chain passed over has to take it away. */
   async function notRemoved({ sequence, lastId }: ChainLink): Promise<ChainProblem | null> {
     const [seal] = await seals.after(0, 1);
-    const [event] = await seals.events('0', lastId, 1);
+    const [event] = await seals.events(CHAIN_START.lastId, lastId, 1);
     const isLeft = event !== undefined || (seal !== undefined && seal.sequence <= sequence);
     return isLeft ? { problem: 'not_removed', seal: sequence } : null;
   }

@@ -34,7 +34,8 @@ export interface ChainLink {
   lastId: string;
 }
 
-export const CHAIN_START: ChainLink = { sequence: 0, hash: NO_HASH, lastId: '0' };
+/** Before the least id that a row can have: nobody puts an event in front of the first one. */
+export const CHAIN_START: ChainLink = { sequence: 0, hash: NO_HASH, lastId: `${-(2n ** 63n)}` };
 
 /** The JSON Canonicalization Scheme (RFC 8785): members in the order of their names, no blanks. */
 export function canonicalJson(value: unknown): string {

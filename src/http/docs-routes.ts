@@ -16,6 +16,10 @@ export async function registerDocs(app: App): Promise<void> {
   });
 }
 
+/** The page is its own style and nothing else: nothing is to run in it, load into it or frame it. */
+const ERRORS_PAGE_POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 const escapeHtml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
 const errorsPage = (): string => {
@@ -43,5 +47,7 @@ export function docsRoutes(app: App): void {
     return reply.type('application/json; charset=utf-8').send(document);
   });
   const page = errorsPage();
-  app.get('/docs/errors', hidden, (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
+  app.get('/docs/errors', hidden, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').header('content-security-policy', ERRORS_PAGE_POLICY).send(page),
+  );
 }

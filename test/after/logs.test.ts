@@ -68,7 +68,7 @@ t.test('the logger drops what has the name of a secret, should anybody ever log 
   log.info(
     {
       password: key,
-      body: { refresh_token: key, deep: { access_token: key } },
+      body: { refresh_token: key, token: key, pem: key, deep: { access_token: key } },
       headers: { authorization: key, 'idempotency-key': key },
     },
     'x',

@@ -1,6 +1,7 @@
 /** keyturn audit: on the routes of a service, in the test's own process. */
 import { decodeJwt } from 'jose';
 import t from 'tap';
+import { auditLine, exactJson } from '../../src/cli/audit-formats.js';
 import type { AuditRecord } from '../../src/domain/audit-record.js';
 import { buildLocalApp } from '../../src/http/local-app.js';
 import { createLogger } from '../../src/logger.js';
@@ -69,6 +70,15 @@ t.test('what a person reads has no control characters in it', async (t) => {
   const { stdout } = await keyturn(['audit', 'search', '--event', 'session.ended']);
   t.match(stdout, /^\S+Z {2}session\.ended {5}success {2}user:\S+ {2}user_id=.*user_agent="A \\"browser\\",\?31m"/);
   t.notMatch(stdout.trimEnd(), /\p{Cc}/u);
+  for (const command of [['search', '--json'], ['tail', '--no-follow', '--json'], ['export']]) {
+    const { stdout } = await keyturn(['audit', ...command, '--event', 'session.ended']);
+    t.notMatch(stdout.trimEnd(), /\p{Cc}/u, `${command}: nor has JSON`);
+    const found = JSON.parse(stdout);
+    t.equal((found.events?.[0] ?? found).user_agent, 'A "browser",\u009b31m', 'which is exact');
+  }
+  const turned = { ...(await json(['audit', 'search', '--limit', '1'])).events[0], client_id: 'a\u202eb\u2028c' };
+  t.match(auditLine(turned), / client_id="a\?b\?c"( |$)/);
+  t.match(exactJson(turned), '"client_id":"a\\u202eb\\u2028c"');
 });
 
 t.test('an export has every event, the oldest first, as JSON lines or as CSV that is no formula', async (t) => {

@@ -1,7 +1,7 @@
 /** How audit events are found: for audit.test.ts, on every database, with nothing in the trail. */
 import type { Test } from 'tap';
 import { createAuditTrail } from '../../src/adapters/postgres/audit-trail.js';
-import type { Database } from '../../src/adapters/postgres/database.js';
+import type { Database, Sql } from '../../src/adapters/postgres/database.js';
 import type { AuditFilter, AuditOrder, AuditPlace } from '../../src/domain/audit-record.js';
 import { execute } from '../support/service.js';
 
@@ -75,6 +75,37 @@ export async function auditTrailContract(t: Test, database: Database): Promise<v
       t.same(await all({ ip: '192.0.2.1' }, 5, { order, of }), { found: [50], pages: 7 }, order);
     const { found } = await all({ event: 'login.succeeded' }, 3, { of });
     t.same(found, oldest(those((i) => i % 2 === 0)).toReversed());
+  });
+
+  t.test('each is found once, whatever is added or removed while it is looked for', async (t) => {
+    /** The oldest go, and new ones come, after the first question of a search. */
+    const moved = (sql: Sql): Database => {
+      let asked = 0;
+      const query: Sql['query'] = async (statement, values) => {
+        const rows = await sql.query(statement, values);
+        if (++asked === 1) for (const { text } of moves) await sql.query({ name: '', text }, []);
+        return rows as never;
+      };
+      return { ...database, query };
+    };
+    const moves = [
+      `ALTER TABLE audit_events DISABLE TRIGGER USER`,
+      `DELETE FROM audit_events WHERE at < to_timestamp(${START / 1000 + 3})`,
+      `INSERT INTO audit_events (at, event, outcome, actor, ip)
+        SELECT to_timestamp(${START / 1000 + 3600}), 'login.failed', 'failure', 'x', '192.0.2.9' FROM generate_series(1, 5)`,
+    ].map((text) => ({ text }));
+    for (const order of ['newest_first', 'oldest_first'] as const) {
+      const back = new Error('back');
+      const looked = database.transaction(async (sql) => {
+        const of = createAuditTrail(moved(sql), 10);
+        const { found } = await all({ actor: 'anonymous' }, 20, { order, of });
+        const left = found.filter((i) => second(i) >= 3);
+        const expected = oldest(those((i) => second(i) >= 3));
+        t.same(left, order === 'oldest_first' ? expected : expected.toReversed(), order);
+        throw back;
+      });
+      await t.rejects(looked, back);
+    }
   });
 
   t.test('an event comes back as it was stored', async (t) => {

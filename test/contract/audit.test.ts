@@ -112,6 +112,17 @@ async function sealing(t: Test, database: Database): Promise<void> {
     t.equal((await rowsOf(database, 'audit_seals')).length, 3);
   });
 
+  t.test('nobody adds what could not be shown, or what nothing could come after', async (t) => {
+    const bad = [
+      ...["2000, 'infinity'", "2000, '-infinity'", "2000, '1969-12-31T23:59:59Z'", "2000, '10000-01-01T00:00:00Z'"],
+      ...['0, now()', '-1, now()', '9223372036854775807, now()'],
+    ];
+    for (const values of bad) {
+      const text = `INSERT INTO audit_events (id, at, event, outcome, actor) VALUES (${values}, 'login.failed', 'failure', 'x')`;
+      await t.rejects(execute(database, text), { code: '23514' }, values);
+    }
+  });
+
   const middle = async () => (await chain.seals.after(1, 1))[0] ?? Promise.reject(new Error('no seal'));
 
   t.test('the first thing amiss is named', async (t) => {
@@ -201,6 +212,19 @@ async function sealing(t: Test, database: Database): Promise<void> {
     });
   });
 
+  t.test('an event that was put before the first one is named', async (t) => {
+    for (const id of [0, -3]) {
+      await undone(database, async (tampered) => {
+        await tamper(tampered, 'ALTER TABLE audit_events DROP CONSTRAINT IF EXISTS audit_events_bounds_check');
+        await execute(
+          tampered,
+          `INSERT INTO audit_events (id, at, event, outcome, actor) VALUES (${id}, now(), 'login.failed', 'failure', 'x')`,
+        );
+        t.match(await chainOn(tampered).verify(), { problem: { problem: 'event_inserted', seal: 1, event: `${id}` } });
+      });
+    }
+  });
+
   t.test('a long chain is verified step by step', async (t) => {
     for (let n = 0; n < 45; n++) await chain.sealed(1);
     const { steps, problem } = await chain.verify();
@@ -247,6 +271,25 @@ async function retention(t: Test, database: Database): Promise<void> {
     const { count } = (await chain.seals.after(5, 1))[0] ?? { count: 0 };
     t.equal(await chain.seals.expire(tomorrow, -DAY_S, 1000), left - count);
     t.match(await chain.verify(), { seals: 1, problem: null, beginning: 5, unsealed: 1 });
+  });
+
+  t.test('is not believed where it makes no sense: all that is there is verified', async (t) => {
+    const claims = [
+      ...['null', '{}', '[]', '{"through_seal":null,"through_id":"1"}'],
+      ...['{"through_seal":"x","through_id":"y","hash":"z"}', '{"through_seal":99999999999,"through_id":"1"}'],
+      `{"through_seal":0,"through_id":"0","hash":"${'0'.repeat(64)}"}`,
+    ];
+    const before = await chain.verify();
+    for (const claim of claims) {
+      await undone(database, async (tampered) => {
+        await execute(
+          tampered,
+          `INSERT INTO audit_events (at, event, outcome, actor, details)
+            VALUES (now(), 'audit.expired', 'success', 'service', '${claim}')`,
+        );
+        t.same(await chainOn(tampered).verify(), { ...before, unsealed: (before.unsealed ?? 0) + 1 }, claim);
+      });
+    }
   });
 
   t.test('is believed only when what it tells of is gone', async (t) => {

@@ -152,6 +152,15 @@ t.test(
       { code: '42501' },
       'whatever it says it is doing',
     );
+    for (const id of [1, 10n ** 12n])
+      await t.rejects(
+        execute(
+          database,
+          `INSERT INTO audit_events (id, at, event, outcome, actor) VALUES (${id}, now(), 'login.failed', 'failure', 'x')`,
+        ),
+        { code: '42501' },
+        'the place of an event is not for it to choose',
+      );
     await t.rejects(execute(database, 'CREATE TABLE x (y integer)'), { code: '42501' });
     t.equal(await createAuditSeals(database).expire(new Date(), 0, 1000), 0, 'and retention is done by the function');
   },

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { missingTests } from '../support/named-tests.js';
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const text = readFileSync(join(root, 'docs/refresh.md'), 'utf8');
@@ -12,16 +13,9 @@ const notes = [...text.matchAll(/^\[\^(\d+)\]: `([^`]+)`: “([^”]+)”$/gm)].
   name: String(name),
 }));
 
-/** `…` stands for what a test's name is filled in with. */
-function isIn(source: string, name: string): boolean {
-  const parts = name.split('…').map((part) => part.trim().replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`['\`]${parts.join('.*')}['\`]`).test(source);
-}
-
 t.test('every note names a test that is there', async (t) => {
   t.ok(notes.length > 20);
-  const missing = notes.filter(({ file, name }) => !isIn(readFileSync(join(root, file), 'utf8'), name));
-  t.same(missing, []);
+  t.same(missingTests(notes), []);
 });
 
 t.test('every note is used, and every number has its note', async (t) => {

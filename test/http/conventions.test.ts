@@ -30,6 +30,19 @@ t.test('nothing may be stored but the published documents', async (t) => {
   }
 });
 
+t.test('a page for people may run no script but its own, and is taken for what it is', async (t) => {
+  const { get } = await start(t);
+  for (const [path, policy] of [
+    ['/docs', /^default-src 'self';.* script-src 'self'/],
+    ['/docs/errors', /^default-src 'none';.* frame-ancestors 'none'/],
+  ] as const) {
+    const { headers } = await get(path);
+    t.match(headers['content-type'], /^text\/html/, path);
+    t.match(headers['content-security-policy'], policy, path);
+    t.equal(headers['x-content-type-options'], 'nosniff', path);
+  }
+});
+
 t.test('the published documents say how long they are good, and have a strong validator', async (t) => {
   const { call, get } = await start(t);
   for (const path of published) {

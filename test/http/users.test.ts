@@ -1,10 +1,19 @@
 /** POST /v1/users and GET /v1/me: who may register, with what, and what is shown of it. */
 import t from 'tap';
 import { isProblem } from '../support/answers.js';
-import { PASSWORD, rowOf, rowsOf, startService } from '../support/service.js';
+import { execute, PASSWORD, rowOf, rowsOf, startService } from '../support/service.js';
 
 const { call, post, get, login, database, clock } = await startService(t);
 const register = (email: unknown, password: unknown = PASSWORD) => post('/v1/users', { email, password });
+
+const atFirst = {
+  users: await rowsOf(database, 'users'),
+  secrets: await rowsOf(database, 'clients', 'secret_hash IS NOT NULL'),
+};
+
+t.test('a new service has no accounts, and no client with a secret', async (t) => {
+  t.same(atFirst, { users: [], secrets: [] });
+});
 
 t.test('a person who registers is shown as typed, and nothing of the password', async (t) => {
   const response = await register('  Grace.Hopper@Example.COM ');
@@ -93,6 +102,16 @@ t.test('a password may hold any characters, and is not trimmed', async (t) => {
   t.equal((await register('any@example.com', password)).statusCode, 201);
   t.equal((await post('/v1/login', { email: 'any@example.com', password })).statusCode, 200);
   t.equal((await post('/v1/login', { email: 'any@example.com', password: password.trim() })).statusCode, 401);
+});
+
+t.test('a password is good however old it is', async (t) => {
+  const email = 'old@example.com';
+  t.equal((await register(email)).statusCode, 201);
+  await execute(
+    database,
+    `UPDATE users SET password_changed_at = password_changed_at - interval '10 years' WHERE email_key = '${email}'`,
+  );
+  t.equal((await post('/v1/login', { email, password: PASSWORD })).statusCode, 200);
 });
 
 t.test('a body is taken as it should be or not at all', async (t) => {

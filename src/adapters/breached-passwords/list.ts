@@ -9,6 +9,8 @@ import { hashIn, sha1 } from './sha1.js';
 const HASH_LENGTH = 40;
 /** A hash, a colon, a count and the end of the line, twice: wherever it begins, there is a whole line in it. */
 const WINDOW_BYTES = 256;
+/** Lines that are looked at to see in what order the list is. */
+const SAMPLES = 64;
 
 interface Line {
   hash: string;
@@ -29,6 +31,18 @@ async function lineAfter(file: FileHandle, from: number): Promise<Line | null> {
   const hash = hashIn(line.replace(/:0(\r?)$/, ':1$1'));
   if (hash?.length !== HASH_LENGTH) throw new Error(`is not a list of SHA-1 in hexadecimal (at byte ${start + begin})`);
   return { hash, next: end < 0 ? start + text.length : start + end + 1 };
+}
+
+/** Such lists also come in the order of how often a password was seen, in which nothing would be found. */
+async function isAscending(file: FileHandle, size: number): Promise<boolean> {
+  let before = '';
+  for (let i = 0; i < SAMPLES; i++) {
+    const line = await lineAfter(file, Math.floor((size * i) / SAMPLES));
+    if (line === null) break;
+    if (line.hash < before) return false;
+    before = line.hash;
+  }
+  return true;
 }
 
 async function find(file: FileHandle, size: number, hash: string): Promise<boolean> {
@@ -55,9 +69,10 @@ export async function openList(
   try {
     const { size } = await file.stat();
     const first = await lineAfter(file, 0);
-    const second = first && (await lineAfter(file, first.next));
     if (first === null) throw new Error('is empty');
-    if (second !== null && second.hash < first.hash) throw new Error('is not in ascending order');
+    const second = await lineAfter(file, first.next);
+    if ((second !== null && second.hash < first.hash) || !(await isAscending(file, size)))
+      throw new Error('is not in ascending order');
     return {
       async has(password) {
         try {

@@ -13,7 +13,7 @@ import type { Database, Sql, Statement } from './database.js';
 /** Held while a batch is sealed, so that however many nodes there are one is at it. */
 const LOCK = '7310868735422866531';
 
-const lastSealed = 'coalesce((SELECT last_id FROM audit_seals ORDER BY sequence DESC LIMIT 1), 0)';
+const lastSealed = `coalesce((SELECT last_id FROM audit_seals ORDER BY sequence DESC LIMIT 1), '${CHAIN_START.lastId}'::bigint)`;
 
 /** Each statement is to see what has been committed until then, whatever the default of the database is. */
 const readCommitted: Statement = {
@@ -75,11 +75,14 @@ const backlog: Statement = {
     FROM (SELECT at FROM audit_events WHERE id > ${lastSealed} ORDER BY id LIMIT $1) AS unsealed`,
 };
 
+/** What is not as retention leaves it says nothing: whoever can add an event would end every verification with it. */
 const beginning: Statement = {
   name: 'audit_beginning',
   text: `SELECT (details ->> 'through_seal')::integer AS sequence, details ->> 'hash' AS hash,
       details ->> 'through_id' AS "lastId"
-    FROM audit_events WHERE event = 'audit.expired' ORDER BY id DESC LIMIT 1`,
+    FROM audit_events WHERE event = 'audit.expired' AND details ->> 'through_seal' ~ '^[1-9][0-9]{0,8}$'
+      AND details ->> 'through_id' ~ '^[0-9]{1,18}$' AND details ->> 'hash' ~ '^[0-9a-f]{64}$'
+    ORDER BY id DESC LIMIT 1`,
 };
 
 const expire: Statement = {

@@ -40,7 +40,12 @@ const others: Partial<Record<Member, Condition>> = {
   requestId: isEqual('request_id'),
 };
 
-const directions = { newest_first: ['<', 'DESC'], oldest_first: ['>', 'ASC'] } as const;
+const directions = { newest_first: ['<', '>=', 'DESC'], oldest_first: ['>', '<=', 'ASC'] } as const;
+/** Not null: a condition that may be void is one that no index serves. */
+const ends = {
+  newest_first: { at: '-infinity', id: `${-(2n ** 63n)}` },
+  oldest_first: { at: 'infinity', id: `${2n ** 63n - 1n}` },
+} as const;
 
 /** A text of its own for each set of members: a condition that can be left out is one that no index serves. */
 function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace | null, most: number) {
@@ -54,7 +59,7 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
       if (condition === undefined) return [];
       return [condition(next(typeof value === 'number' ? new Date(value) : value))];
     });
-  const [beyond, direction] = directions[order];
+  const [beyond, upTo, direction] = directions[order];
   const place =
     after === null ? [] : [`(at, id) ${beyond} (${next(new Date(after.at))}::timestamptz, ${next(after.id)}::bigint)`];
   const within = [...conditions(indexed), ...place];
@@ -63,19 +68,17 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
   const where = (all: string[]) => (all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`);
   const sorted = `ORDER BY audit_events.at ${direction}, audit_events.id ${direction}`;
   const name = [most, order, after === null ? 'first' : 'next', ...members].join('_');
-  const scanned =
-    wanted.length === 0
-      ? 'audit_events'
-      : `(SELECT * FROM audit_events ${where(within)} ${sorted} LIMIT ${most}) AS audit_events`;
+  const [at, id] = [values.length + 2, values.length + 3];
+  const scanned = wanted.length === 0 ? [] : [`(at, id) ${upTo} ($${at}::timestamptz, $${id}::bigint)`, ...wanted];
   return {
-    /** The limit comes last. */
+    /** The limit comes last, and then the end of what is looked through. */
     page: {
       name: `audit_page_${name}`,
-      text: `SELECT ${recordColumns} FROM ${scanned} ${where(wanted.length === 0 ? within : wanted)} ${sorted}
+      text: `SELECT ${recordColumns} FROM audit_events ${where([...within, ...scanned])} ${sorted}
         LIMIT $${values.length + 1}`,
     } satisfies Statement,
     values,
-    /** The last one that was looked through; no row where the end was reached. */
+    /** The last one that is looked through; no row where that is all there is. */
     scanEnd:
       wanted.length === 0
         ? null
@@ -92,13 +95,15 @@ const placeOf = ({ at, id }: Pick<AuditRecord, 'at' | 'id'>): AuditPlace => ({ a
 export const createAuditTrail = (database: Database, scanned = SCANNED): AuditTrail => ({
   async search(filter, order, after, limit) {
     const { page, values, scanEnd, scanValues } = statementsFor(filter, order, after, scanned);
+    // First, and the page goes to that very place: what is added or removed in between moves a number of events along.
+    const [end] = scanEnd === null ? [] : await database.query<{ at: Date; id: string }>(scanEnd, scanValues);
     // One more than asked for says whether there are more.
-    const rows = (await database.query<RecordRow>(page, [...values, limit + 1])).map(toRecord);
+    const until = end ?? ends[order];
+    const bounds = scanEnd === null ? [] : [until.at, until.id];
+    const rows = (await database.query<RecordRow>(page, [...values, limit + 1, ...bounds])).map(toRecord);
     const items = rows.slice(0, limit);
     const last = items.at(-1);
     if (rows.length > limit && last !== undefined) return { items, next: placeOf(last) };
-    if (scanEnd === null) return { items, next: null };
-    const [end] = await database.query<{ at: Date; id: string }>(scanEnd, scanValues);
     return { items, next: end === undefined ? null : { at: end.at.getTime(), id: end.id } };
   },
 });

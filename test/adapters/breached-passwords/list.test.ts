@@ -54,6 +54,9 @@ t.test('a file that is no list is told at once', async (t) => {
     'is not a list of SHA-1 in hexadecimal (at byte 0)': 'password\n123456\n',
     'is not in ascending order': `${hashes[1]}:1\n${hashes[0]}:1\n`,
   };
+  const [least = '', ...others] = hashes;
+  writeFileSync(path, [least, ...others.reverse()].map((hash) => `${hash}:1\n`).join(''));
+  await t.rejects(openList(path, none), { message: 'is not in ascending order' }, 'that only begins as one in order');
   for (const [problem, text] of Object.entries(wrong)) {
     if (text === null) rmSync(path, { force: true });
     else writeFileSync(path, text);
