@@ -146,21 +146,48 @@ export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
   };
 }
 
+interface Line {
+  running: number;
+  /** One fewer for each that failed, until all are done: in its place there would be one guess more than the limit allows. */
+  places: number;
+  waiting: (() => void)[];
+}
+
 /** At most `width` at once for one name; whoever comes later waits for his turn. */
 function createTurns(width: number) {
-  const lines = new Map<string, { running: number; waiting: (() => void)[] }>();
-  return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const line = lines.get(name) ?? { running: 0, waiting: [] };
-    lines.set(name, line);
-    if (line.running >= width) await new Promise<void>((resolve) => line.waiting.push(resolve));
-    else line.running++;
-    try {
-      return await work();
-    } finally {
+  const lines = new Map<string, Line>();
+
+  function letIn(line: Line): void {
+    while (line.running < line.places) {
       const next = line.waiting.shift();
-      // The next one takes this place.
-      if (next !== undefined) next();
-      else if (--line.running === 0) lines.delete(name);
+      if (next === undefined) return;
+      line.running++;
+      next();
+    }
+  }
+
+  function leave(name: string, line: Line, hasFailed: boolean): void {
+    line.running--;
+    if (hasFailed) line.places--;
+    if (line.running === 0) line.places = width;
+    letIn(line);
+    if (line.running === 0) lines.delete(name);
+  }
+
+  return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const line = lines.get(name) ?? { running: 0, places: width, waiting: [] };
+    lines.set(name, line);
+    await new Promise<void>((resolve) => {
+      line.waiting.push(resolve);
+      letIn(line);
+    });
+    let hasFailed = true;
+    try {
+      const result = await work();
+      hasFailed = false;
+      return result;
+    } finally {
+      leave(name, line, hasFailed);
     }
   };
 }

@@ -73,6 +73,24 @@ t.test('of 500 passwords that are sent at once no more are hashed than the limit
   t.equal(began.length, 1);
 });
 
+t.test('nor where some take longer than others', async (t) => {
+  const { guard } = guardOf({ address: 5, width: 5 });
+  let hashed = 0;
+  const guess = async () => {
+    for (let n = hashed++; n > 0; n--) await new Promise(setImmediate);
+    return wrong();
+  };
+  const answers = await Promise.all(Array.from({ length: 50 }, () => codeOf(guard.password(at('192.0.2.1'), guess))));
+  t.equal(answers.filter((code) => code === 'invalid_credentials').length, 5);
+  t.equal(hashed, 5);
+});
+
+t.test('a wrong password takes nobody’s turn for ever', async (t) => {
+  const { guard } = guardOf({ width: 2 });
+  const answers = Array.from({ length: 20 }, (_, i) => codeOf(guard.password(at('192.0.2.1'), i % 3 ? right : wrong)));
+  t.equal((await Promise.all(answers)).filter((answer) => answer === 'in').length, 13);
+});
+
 t.test('nor for one account, from however many addresses', async (t) => {
   const { guard } = guardOf({ account: 10, width: 5 });
   let hashed = 0;
