@@ -79,7 +79,9 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
   let view: View | null = null;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let opened = new Map<string, Opened>();
-  let former: ReadonlySet<string> = new Set();
+  let looked: Promise<unknown> = Promise.resolve();
+  /** Ids alone, a few each year. */
+  const former = new Set<string>();
 
   const load = coalesced(read);
 
@@ -118,6 +120,8 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       if (row.state === 'active' && preferred) fresh.signing = { kid: row.kid, alg: row.alg, handle: known.handle };
     }
     opened = open;
+    // Of a key that has just been revoked everybody's tokens come at once: nobody may have to look for it first.
+    for (const kid of view?.byKid.keys() ?? []) if (!fresh.byKid.has(kid)) former.add(kid);
     view = fresh;
   }
 
@@ -164,7 +168,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
 
   async function lookForFormer(): Promise<void> {
     const { keys } = await store.keySet();
-    former = new Set(keys.filter(({ state }) => state === 'retired' || state === 'revoked').map(({ kid }) => kid));
+    for (const { kid, state } of keys) if (state === 'retired' || state === 'revoked') former.add(kid);
   }
 
   /** What does not sign now, though it could be opened. */
@@ -190,8 +194,10 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
       const now = clock.monotonic();
       if (now - lookedAt >= UNKNOWN_KID_COOLDOWN_S * 1000) {
         lookedAt = now;
-        await Promise.all([load(), lookForFormer()]).catch(() => {});
+        looked = Promise.all([load(), lookForFormer()]).catch(() => {});
       }
+      // Whoever comes while one looks waits for what he finds.
+      await looked;
       return view?.byKid.get(kid) ?? null;
     },
     wasPublished: (kid) => former.has(kid),

@@ -31,7 +31,10 @@ export interface Guard {
    * account, only as many times at once as the limit allows; the others wait for their turn, and find it blocked.
    */
   password<T>(who: PasswordAttempt, attempt: () => Promise<T>): Promise<T>;
-  /** The same for the password of somebody who has a session, counted for the address and the session. */
+  /**
+   * The same for the password of somebody who has a session, counted for the session and the address. Like a known device
+   * he is refused for the guesses of his session alone, not for those of strangers behind his address.
+   */
   ownPassword<T>(caller: Caller, session: SessionId, attempt: () => Promise<T>): Promise<T>;
   /**
    * For what cannot be guessed: somebody who presents a genuine token from a blocked address (an office, a mobile
@@ -94,12 +97,18 @@ export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
     throw refusal;
   }
 
-  async function checked<T>(subjects: readonly Subject[], caller: Caller, attempt: () => Promise<T>): Promise<T> {
+  /** Refused for the guesses of the subjects; `also` are counted. */
+  async function checked<T>(
+    subjects: readonly Subject[],
+    caller: Caller,
+    attempt: () => Promise<T>,
+    also: readonly Subject[] = [],
+  ): Promise<T> {
     await refuseBlocked(subjects);
     const outcome = await attempt().then(
       (value) => () => value,
       (error) => {
-        if (isGuess(error)) return failed(subjects, caller, error);
+        if (isGuess(error)) return failed([...subjects, ...also], caller, error);
         return () => {
           throw error;
         };
@@ -110,19 +119,24 @@ export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
   }
 
   /** In the order of the subjects, which is the same for all: nobody waits for somebody who waits for him. */
-  const inTurnChecked = <T>(subjects: readonly Subject[], caller: Caller, attempt: () => Promise<T>): Promise<T> =>
+  const inTurnChecked = <T>(
+    subjects: readonly Subject[],
+    caller: Caller,
+    attempt: () => Promise<T>,
+    also?: readonly Subject[],
+  ): Promise<T> =>
     subjects.reduceRight<() => Promise<T>>(
       (work, { kind, name }) =>
         () =>
           inTurn(`${kind}:${name}`, work),
-      () => checked(subjects, caller, attempt),
+      () => checked(subjects, caller, attempt, also),
     )();
 
   return {
     secret: (caller, attempt) => checked([addressOf(caller)], caller, attempt),
     password: ({ caller, emailKey, device }, attempt) =>
       inTurnChecked(device === null ? [addressOf(caller), accountOf(emailKey)] : [deviceOf(device)], caller, attempt),
-    ownPassword: (caller, session, attempt) => inTurnChecked([addressOf(caller), deviceOf(session)], caller, attempt),
+    ownPassword: (caller, session, attempt) => inTurnChecked([deviceOf(session)], caller, attempt, [addressOf(caller)]),
     token: (caller, attempt) =>
       attempt().catch((error) => {
         if (!isGuess(error)) throw error;
@@ -132,21 +146,48 @@ export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
   };
 }
 
+interface Line {
+  running: number;
+  /** One fewer for each that failed, until all are done: in its place there would be one guess more than the limit allows. */
+  places: number;
+  waiting: (() => void)[];
+}
+
 /** At most `width` at once for one name; whoever comes later waits for his turn. */
 function createTurns(width: number) {
-  const lines = new Map<string, { running: number; waiting: (() => void)[] }>();
-  return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const line = lines.get(name) ?? { running: 0, waiting: [] };
-    lines.set(name, line);
-    if (line.running >= width) await new Promise<void>((resolve) => line.waiting.push(resolve));
-    else line.running++;
-    try {
-      return await work();
-    } finally {
+  const lines = new Map<string, Line>();
+
+  function letIn(line: Line): void {
+    while (line.running < line.places) {
       const next = line.waiting.shift();
-      // The next one takes this place.
-      if (next !== undefined) next();
-      else if (--line.running === 0) lines.delete(name);
+      if (next === undefined) return;
+      line.running++;
+      next();
+    }
+  }
+
+  function leave(name: string, line: Line, hasFailed: boolean): void {
+    line.running--;
+    if (hasFailed) line.places--;
+    if (line.running === 0) line.places = width;
+    letIn(line);
+    if (line.running === 0) lines.delete(name);
+  }
+
+  return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const line = lines.get(name) ?? { running: 0, places: width, waiting: [] };
+    lines.set(name, line);
+    await new Promise<void>((resolve) => {
+      line.waiting.push(resolve);
+      letIn(line);
+    });
+    let hasFailed = true;
+    try {
+      const result = await work();
+      hasFailed = false;
+      return result;
+    } finally {
+      leave(name, line, hasFailed);
     }
   };
 }

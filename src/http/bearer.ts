@@ -44,10 +44,13 @@ export function bearerOf(request: FastifyRequest): string | null {
 }
 
 /** Counts what is presented in place of a good token, if it is known whose address that comes from. */
-function guarded<T>(request: FastifyRequest, attempt: () => Promise<T>): Promise<T> {
+export function guarded<T>(
+  request: FastifyRequest,
+  attempt: () => Promise<T>,
+  forOthers = request.routeOptions.config.asksForOthers === true,
+): Promise<T> {
   const { guard } = request.server;
-  const isAsked = request.routeOptions.config.asksForOthers === true;
-  return isAsked && !isToldOf(request) ? attempt() : guard.token(() => callerOf(request), attempt);
+  return forOthers && !isToldOf(request) ? attempt() : guard.token(() => callerOf(request), attempt);
 }
 
 async function checked<Good extends Bearer>(

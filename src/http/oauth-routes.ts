@@ -69,7 +69,10 @@ export function oauthRoutes(app: App, services: Services): void {
       const client = await authenticatedClient(request, form, services);
       switch (form.grant_type) {
         case 'refresh_token':
-          return await refreshGrant(request, reply, form.refresh_token, client?.clientId ?? form.client_id ?? null);
+          return await refreshGrant(request, reply, form.refresh_token, {
+            clientId: client?.clientId ?? form.client_id ?? null,
+            forOthers: client !== null,
+          });
         case 'client_credentials':
           if (client === null) throw new Refusal('invalid_client');
           return await services.issueToClient(client, { audience: oneAudience(form), scope: form.scope });
@@ -83,10 +86,10 @@ export function oauthRoutes(app: App, services: Services): void {
     request: FastifyRequest,
     reply: FastifyReply,
     token: string | undefined,
-    clientId: string | null,
+    from: { clientId: string | null; forOthers: boolean },
   ) {
     if (token === undefined) throw invalid('refresh_token is required');
-    return refreshAndAnswer(request, reply, services, token, clientId);
+    return refreshAndAnswer(request, reply, services, token, from);
   }
 }
 

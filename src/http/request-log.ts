@@ -41,8 +41,8 @@ export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?
 
 /** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {
-  const ip = addressOf(request);
-  const { sid, jti } = request.outcome.subject;
+  const { ip, subject } = request.outcome;
+  const { sid, jti } = subject;
   return {
     ip,
     place: ip && request.server.places.placeOf(ip),

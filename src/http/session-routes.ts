@@ -3,11 +3,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
-import type { Guard } from '../domain/limits.js';
 import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
-import { authenticate, bearerOf } from './bearer.js';
+import { authenticate, bearerOf, guarded } from './bearer.js';
 import { callerOf } from './request-log.js';
 import {
   bearerRouteCodes,
@@ -42,21 +41,22 @@ export const refreshOutcome = {
   }),
 };
 
-/** Shared with the token endpoint, which has its own way of saying who asks. */
+/**
+ * Shared with the token endpoint, which has its own way of saying who asks: a service that has proved who it is (`forOthers`)
+ * presents what its users have given it, and is not blocked by their guesses.
+ */
 export async function refreshAndAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
-  { refresh, guard }: { refresh: Refresh; guard: Guard },
+  { refresh }: { refresh: Refresh },
   refreshToken: string,
-  clientId: string | null,
+  { clientId, forOthers }: { clientId: string | null; forOthers: boolean },
 ): Promise<TokenResponseBody> {
   const header = request.headers['idempotency-key'];
   const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
   const caller = callerOf(request);
-  const result = await guard.token(
-    () => caller,
-    () => refresh({ refreshToken, idempotencyKey, clientId, caller }),
-  );
+  const attempt = () => refresh({ refreshToken, idempotencyKey, clientId, caller });
+  const result = await guarded(request, attempt, forOthers);
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
   reply.header('keyturn-refresh-outcome', result.outcome);
@@ -109,7 +109,8 @@ export function sessionRoutes(app: App, services: Services): void {
         },
       },
     },
-    async (request, reply) => refreshAndAnswer(request, reply, services, request.body.refresh_token, null),
+    async (request, reply) =>
+      refreshAndAnswer(request, reply, services, request.body.refresh_token, { clientId: null, forOthers: false }),
   );
 
   app.post(
@@ -131,13 +132,13 @@ export function sessionRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const refreshToken = request.body?.refresh_token;
-      const bearer = bearerOf(request);
-      if (refreshToken !== undefined && bearer !== null) {
-        throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });
-      }
       if (refreshToken === undefined) {
         await sessions.logout(await authenticate(request, sessions), callerOf(request));
-      } else await sessions.logoutByRefreshToken(refreshToken, null, callerOf(request));
+      } else {
+        if (bearerOf(request) !== null)
+          throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });
+        await sessions.logoutByRefreshToken(refreshToken, null, callerOf(request));
+      }
       return reply.code(204).send(null);
     },
   );

@@ -171,6 +171,13 @@ t.test('over Redis', { skip: withoutRedis }, async (t) => {
     t.equal(await limiter.blockedFor('a'), 300);
   });
 
+  t.test('nobody waits for a database that does not say which installation this is', async (t) => {
+    const hung = () => new Promise<string>(() => {});
+    const limiter = createRedisLimiter(redis, hung, `kind-${made++}`, settings, 10);
+    await t.rejects(limiter.blockedFor('a'), /no answer/);
+    await t.rejects(limiter.fail('a'), /no answer/);
+  });
+
   t.test('a server that has forgotten the script is sent it', async (t) => {
     const limiter = make({ ...settings, failures: 1 });
     await redis.speaker.script('FLUSH');

@@ -87,6 +87,35 @@ t.test('a first key is made where there has never been one, and not in place of 
   t.same(ring.published(), []);
 });
 
+t.test(
+  'a key that is published no longer is known to have been, though the node has looked a moment ago',
+  async (t) => {
+    const { ring, memory } = makeRing();
+    await ring.load();
+    const { kid } = ring.signingKey();
+    await ring.find('unknown');
+    memory.rows.splice(0, 1, ...memory.rows.map((row) => ({ ...row, state: 'revoked' as const })));
+    await ring.load();
+    t.equal(await ring.find(kid), null);
+    t.ok(ring.wasPublished(kid));
+    t.notOk(ring.wasPublished('unknown'));
+  },
+);
+
+t.test('of those who present an old key at once, all wait for the first look', async (t) => {
+  const { ring, memory, keks } = makeRing();
+  await ring.load();
+  const { kid } = ring.signingKey();
+  memory.rows.splice(0, 1, ...memory.rows.map((row) => ({ ...row, state: 'retired' as const })));
+  const restarted = makeRing('ES256', memory, keks).ring;
+  await restarted.load();
+  const known = async () => {
+    await restarted.find(kid);
+    return restarted.wasPublished(kid);
+  };
+  t.strictSame(await Promise.all([known(), known(), known()]), [true, true, true]);
+});
+
 t.test('an unknown kid makes the node look once, not at every request', async (t) => {
   const { ring, clock, memory } = makeRing();
   await ring.load();

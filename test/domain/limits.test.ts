@@ -4,6 +4,7 @@ import type { Block } from '../../src/domain/blocks.js';
 import type { DeviceId } from '../../src/domain/devices.js';
 import { Refusal } from '../../src/domain/errors.js';
 import { createGuard, networkOf } from '../../src/domain/limits.js';
+import type { SessionId } from '../../src/domain/types.js';
 import { noLimit } from '../../src/ports/attempt-limiter.js';
 import { fakeClock } from '../support/clock.js';
 
@@ -72,6 +73,24 @@ t.test('of 500 passwords that are sent at once no more are hashed than the limit
   t.equal(began.length, 1);
 });
 
+t.test('nor where some take longer than others', async (t) => {
+  const { guard } = guardOf({ address: 5, width: 5 });
+  let hashed = 0;
+  const guess = async () => {
+    for (let n = hashed++; n > 0; n--) await new Promise(setImmediate);
+    return wrong();
+  };
+  const answers = await Promise.all(Array.from({ length: 50 }, () => codeOf(guard.password(at('192.0.2.1'), guess))));
+  t.equal(answers.filter((code) => code === 'invalid_credentials').length, 5);
+  t.equal(hashed, 5);
+});
+
+t.test('a wrong password takes nobody’s turn for ever', async (t) => {
+  const { guard } = guardOf({ width: 2 });
+  const answers = Array.from({ length: 20 }, (_, i) => codeOf(guard.password(at('192.0.2.1'), i % 3 ? right : wrong)));
+  t.equal((await Promise.all(answers)).filter((answer) => answer === 'in').length, 13);
+});
+
 t.test('nor for one account, from however many addresses', async (t) => {
   const { guard } = guardOf({ account: 10, width: 5 });
   let hashed = 0;
@@ -129,6 +148,25 @@ t.test('a device that is known is not slowed down by strangers, nor blocked with
   t.equal(await codeOf(guard.password(at('192.0.2.3', laptop), right)), 'too_many_attempts', 'it may not guess either');
   t.equal(await guard.password(at('192.0.2.3', 'phone' as DeviceId), right), 'in');
 });
+
+t.test(
+  'whoever has a session may give his password at a blocked address, and guess no more than a device',
+  async (t) => {
+    const { guard } = guardOf({ address: 3, account: 3 });
+    const own = (attempt: () => Promise<unknown>, ip = '192.0.2.1', session = 'his' as SessionId) =>
+      codeOf(guard.ownPassword(from(ip), session, attempt));
+    for (let i = 0; i < 3; i++) await codeOf(guard.password(at('192.0.2.1'), wrong));
+    t.equal(await own(right), 'in');
+    const [blocked, told] = ['too_many_attempts', 'invalid_credentials'];
+    const guesses = [await own(wrong), await own(wrong), await own(wrong), await own(right)];
+    t.strictSame(guesses, [blocked, blocked, blocked, blocked], 'guesses are refused there, and counted all the same');
+    t.equal(await own(right, '192.0.2.2'), blocked, 'wherever the session is used');
+
+    const others = ['one', 'two', 'three'].map((session) => own(wrong, '192.0.2.3', session as SessionId));
+    t.strictSame(await Promise.all(others), [told, told, told]);
+    t.equal(await codeOf(guard.secret(from('192.0.2.3'), right)), blocked, 'they are counted for the address, too');
+  },
+);
 
 t.test('a genuine token is nobody’s business, and of a bad one the caller is asked after', async (t) => {
   const { guard } = guardOf({ address: 1 });

@@ -11,6 +11,8 @@ const keks = testKeks();
 const HOME = '192.0.2.1';
 const ELSEWHERE = '198.51.100.7';
 const FORGED = `ktr_${'A'.repeat(90)}Q`;
+const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const UNKNOWN_KEY = `${part({ alg: 'RS256', kid: 'nobody', typ: 'at+jwt' })}.${part({ sub: 'nobody' })}.AAAA`;
 
 let people = 0;
 
@@ -43,12 +45,12 @@ t.test('a bad token is a guess, wherever it is presented', async (t) => {
   const { service, tokens, from } = await setUp(t);
   const [header = '', claims = '', signature = ''] = tokens.access_token.split('.');
   const wrong = (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1);
-  const unknownKey = Buffer.from(JSON.stringify({ alg: 'RS256', kid: 'nobody', typ: 'at+jwt' })).toString('base64url');
   const guesses: [code: string, request: (ip: string) => Promise<LightMyRequestResponse>][] = [
     ['token_malformed', (ip) => from(ip)('GET', '/v1/me', bearer('what'))],
     ['token_malformed', (ip) => from(ip)('GET', '/v1/sessions', { headers: { authorization: 'Bearer ä' } })],
     ['invalid_signature', (ip) => from(ip)('GET', '/v1/me', bearer(`${header}.${claims}.${wrong}`))],
-    ['unknown_key', (ip) => from(ip)('GET', '/v1/sessions', bearer(`${unknownKey}.${claims}.${signature}`))],
+    ['unknown_key', (ip) => from(ip)('GET', '/v1/sessions', bearer(UNKNOWN_KEY))],
+    ['token_malformed', (ip) => from(ip)('POST', '/v1/logout', { headers: { authorization: 'Bearer ä' } })],
     ['token_malformed', (ip) => from(ip)('GET', '/v1/admin/users', bearer('a.b.c'))],
     ['token_malformed', (ip) => from(ip)('GET', '/v1/revocations', bearer('a.b.c'))],
     ['invalid_refresh_token', (ip) => from(ip)('POST', '/v1/refresh', { payload: { refresh_token: FORGED } })],
@@ -89,6 +91,29 @@ t.test('a wrong client secret is a guess', async (t) => {
   t.notOk(await isBlocked(HOME), 'what a service is asked to let pass is not the service’s guess');
 });
 
+t.test('a service that has proved who it is does not answer for the tokens that its users give it', async (t) => {
+  const { service, from, isBlocked } = await setUp(t, { TRUST_PROXY: '127.0.0.1' });
+  const clientId = `web${people}`;
+  const fields = { clientId, name: 'A web server', type: 'confidential', audiences: ['api'] } as const;
+  const { secret } = await service.services.clients.create({ ...fields, grants: ['refresh_token'] });
+  const refresh = (ip: string, credentials: Record<string, string>, headers: Record<string, string> = {}) =>
+    from(ip)('POST', '/oauth/token', {
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      payload: new URLSearchParams({
+        grant_type: 'refresh_token',
+        refresh_token: FORGED,
+        ...credentials,
+      }).toString(),
+    });
+  const proof = { client_id: clientId, client_secret: secret ?? '' };
+  for (let i = 0; i < 5; i++) t.match((await refresh(HOME, proof)).json(), { error: 'invalid_grant' });
+  t.notOk(await isBlocked(HOME));
+  for (let i = 0; i < 3; i++) await refresh('127.0.0.1', proof, { 'x-forwarded-for': ELSEWHERE });
+  t.ok(await isBlocked(ELSEWHERE), 'the user of whom a proxy tells does');
+  for (let i = 0; i < 3; i++) await refresh(HOME, { client_id: 'default' });
+  t.ok(await isBlocked(HOME), 'and whoever has only said who he is');
+});
+
 t.test('a genuine token that is no good any more is no guess', async (t) => {
   const { service, tokens, from, email, isBlocked } = await setUp(t, { LIMIT_FAILURES: '1' });
   const other = await service.login(email);
@@ -117,8 +142,12 @@ t.test('nor is one of a signing key that was revoked', async (t) => {
   const { keys, signingKeys } = service.services;
   const { kid } = keys.signingKey();
   const by = { actor: 'cli:test', userId: null, caller: { ip: null, place: null, userAgent: null, requestId: null } };
+  t.equal(
+    codeOf(await from(ELSEWHERE)('GET', '/v1/me', bearer(UNKNOWN_KEY))),
+    'unknown_key',
+    'the node has just looked',
+  );
   await signingKeys.revoke(kid, { compromised: true }, by);
-  service.clock.advance(10);
   t.equal(codeOf(await from(HOME)('GET', '/v1/me', bearer(tokens.access_token))), 'unknown_key');
   t.notOk(await isBlocked(HOME));
 });

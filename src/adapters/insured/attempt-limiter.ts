@@ -24,11 +24,13 @@ export function createShared(clock: Pick<Clock, 'monotonic'>, onChange: (reached
   return {
     async ask(question) {
       if (!reached && clock.monotonic() < restsUntil) return null;
+      const isTrial = !reached;
       // While one tries whether it is back, nobody else waits for it.
-      if (!reached) restsUntil = clock.monotonic() + REST_MS;
+      if (isTrial) restsUntil = clock.monotonic() + REST_MS;
       try {
         const answer = await question();
-        now(true);
+        // The late answers of one that is slow do not say that it is back.
+        if (isTrial) now(true);
         return answer;
       } catch {
         restsUntil = clock.monotonic() + REST_MS;
@@ -57,7 +59,8 @@ export const createInsuredLimiter = (
     if (told === null) return local;
     return {
       blockedFor: Math.max(told.blockedFor, local.blockedFor),
-      begins: told.begins && !wasBlocked,
+      // The shared one may have counted less: its minute is another one, or it has come back with nothing in it.
+      begins: !wasBlocked && (told.begins || (local.begins && told.blockedFor === 0)),
     };
   },
 });

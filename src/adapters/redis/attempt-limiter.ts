@@ -31,7 +31,7 @@ const FAIL_SHA1 = createHash('sha1').update(FAIL).digest('hex');
 
 const secondsOf = (ms: number): number => Math.max(0, Math.ceil(ms / 1000));
 
-/** Rejects when Redis does not answer at once. */
+/** Rejects when Redis does not answer at once, or the database, which says once which installation this is. */
 export function createRedisLimiter(
   { speaker }: Pick<RedisConnection, 'speaker'>,
   /** Which one this is, as its database says. */
@@ -59,11 +59,11 @@ export function createRedisLimiter(
 
   return {
     async blockedFor(subject) {
-      const [, block] = await keysOf(subject);
-      return secondsOf(await within(patience, speaker.pttl(block)));
+      const left = keysOf(subject).then(([, block]) => speaker.pttl(block));
+      return secondsOf(await within(patience, left));
     },
     async fail(subject) {
-      const [blockedMs, begins] = await within(patience, fail(await keysOf(subject)));
+      const [blockedMs, begins] = await within(patience, keysOf(subject).then(fail));
       return { blockedFor: secondsOf(blockedMs), begins: begins === 1 };
     },
   };

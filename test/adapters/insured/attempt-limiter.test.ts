@@ -88,3 +88,35 @@ t.test('a server that is gone and comes back empty', { skip: withoutRedis }, asy
   t.notOk(again.begins, 'a failure that the server now counts as the first');
   t.ok(again.blockedFor > 0);
 });
+
+const forever: AttemptLimiter = { blockedFor: async () => 0, fail: async () => ({ blockedFor: 0, begins: false }) };
+
+t.test('a block that begins here alone has begun, too', async (t) => {
+  const clock = fakeClock();
+  const shared = createShared(clock, () => {});
+  const node = createInsuredLimiter(shared, forever, createInProcessLimiter(settings, clock));
+  for (let i = 0; i < 2; i++) await node.fail('a');
+  t.strictSame(await node.fail('a'), { blockedFor: 300, begins: true });
+  t.strictSame(await node.fail('a'), { blockedFor: 300, begins: false });
+});
+
+t.test('the late answer of a server that is slow does not say that it is back', async (t) => {
+  const clock = fakeClock();
+  const changes: boolean[] = [];
+  const shared = createShared(clock, (reached) => changes.push(reached));
+  let answer = (_: string) => {};
+  const slow = shared.ask(
+    () =>
+      new Promise<string>((resolve) => {
+        answer = resolve;
+      }),
+  );
+  await shared.ask(() => Promise.reject(new Error('no answer')));
+  answer('late');
+  t.equal(await slow, 'late', 'though it is used');
+  t.strictSame(changes, [false]);
+  t.equal(await shared.ask(async () => 'asked'), null, 'it is left alone');
+  clock.advance(1);
+  t.equal(await shared.ask(async () => 'asked'), 'asked');
+  t.strictSame(changes, [false, true]);
+});
