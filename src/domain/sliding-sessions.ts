@@ -39,7 +39,7 @@ export interface Renewal {
  * A fresh token in place of one that was found good; null where none is due. It never rejects: what ends a session is told
  * by the check, and what cannot be renewed now is renewed at the next request.
  */
-export type RenewToken = (token: AccessToken, caller: Caller) => Promise<Renewal | null>;
+export type RenewToken = (token: AccessToken, caller: () => Caller) => Promise<Renewal | null>;
 
 export interface SlidingSessionsParts {
   store: Pick<SessionStore, 'slide'>;
@@ -135,7 +135,7 @@ export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
     if (sid === null || renewAfter === null || !isUuid(sid)) return null;
     const isDue: IsDue = ({ iat }) => seconds(clock.now()) - iat >= renewAfter;
     if (!isDue(token)) return null;
-    const result = await renewal(token, sid as SessionId, caller, isDue);
+    const result = await renewal(token, sid as SessionId, caller(), isDue);
     metrics.renewed(result.outcome);
     return result;
   };

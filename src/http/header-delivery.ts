@@ -30,7 +30,7 @@ export function renewTokens(app: App, renew: RenewToken, delivery: HeaderDeliver
   app.addHook('onSend', async (request, reply) => {
     // One of which it is not known whether it is revoked gets no successor, which would not be.
     if (request.accessToken === null || request.outcome.unchecked) return;
-    const renewal = await renew(request.accessToken, callerOf(request));
+    const renewal = await renew(request.accessToken, () => callerOf(request));
     if (renewal === null) return;
     const { outcome, renewed, cause } = renewal;
     request.outcome.renewal = { outcome, jti: renewed?.jti };

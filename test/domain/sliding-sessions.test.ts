@@ -42,7 +42,7 @@ function arrange({ hold, writtenAgo = 0 }: { hold?: (use: Use) => Promise<unknow
     ...{ sub: 'u', aud: ['api'], iat: seconds(begun), exp: seconds(later(begun, 1800)), jti: 'j', sid, clientId },
     ...{ scope: '', nbf: null, roles: [] },
   });
-  return { clock, uses, renew: (which = token()) => renew(which, caller), token };
+  return { clock, uses, renew: (which = token()) => renew(which, () => caller), token };
 }
 
 t.test('nothing is asked for a token that is none of a sliding session', async (t) => {
