@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startGateway, withoutGateway } from '../test/support/gateways.js';
+import { listenOn } from '../test/support/plain-servers.js';
 import { launch, runToEnd, type ServiceProcess, temporaryFolder } from '../test/support/process.js';
 import type { Scope } from '../test/support/scope.js';
 import { startPostgres, startRedis, stopProcess } from '../test/support/servers.js';
@@ -44,18 +45,11 @@ async function startService(scope: Scope): Promise<{ service: ServiceProcess; en
 }
 
 /** A backend that does nothing; its port. */
-async function startBackend(scope: Scope): Promise<number> {
-  const server = createServer((_request, response) => void response.writeHead(200, { 'content-length': 0 }).end());
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  scope.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
+const startBackend = (scope: Scope): Promise<number> =>
+  listenOn(
+    scope,
+    createServer((_request, response) => void response.writeHead(200, { 'content-length': 0 }).end()),
+  );
 
 async function startBare(scope: Scope, service: ServiceProcess): Promise<{ port: number; pid: number | undefined }> {
   const { body } = await service.get('/.well-known/jwks.json');

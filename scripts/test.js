@@ -19,6 +19,7 @@ const JOBS = availableParallelism() + 1;
  */
 const PROOFS = [
   'docs/runbooks',
+  'system/cli',
   'system/feed/',
   'system/fire/',
   'system/gateway-strictness',

@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium } from 'playwright-core';
 import type { Test } from 'tap';
+import { listenOn } from './plain-servers.js';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
 const binary = (process.env.PATH ?? '')
@@ -39,12 +40,5 @@ export async function startPages(t: Test): Promise<string> {
       .setHeader('content-type', 'text/javascript')
       .end(readFileSync(join(folder === 'client' ? clientFolder : examplesFolder, name)));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return `http://127.0.0.1:${address.port}`;
+  return `http://127.0.0.1:${await listenOn(t, server)}`;
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { listenOn } from './plain-servers.js';
 import { eventually } from './process.js';
 import { noteSecret } from './run-log.js';
 import type { Scope } from './scope.js';
@@ -167,12 +168,5 @@ export async function startBackend(t: Scope): Promise<{ server: Server; port: nu
     arrived.push({ method: 'UPGRADE', url: '', headers: {}, rawHeaders: [] });
     socket.destroy();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return { server, port: address.port, arrived };
+  return { server, port: await listenOn(t, server), arrived };
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import t, { type Test } from 'tap';
 import { createRangeCheck } from '../../../src/adapters/breached-passwords/range.js';
 import { sha1 } from '../../../src/adapters/breached-passwords/sha1.js';
+import { listenOn } from '../../support/plain-servers.js';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -12,15 +13,8 @@ async function start(t: Test, answer: Answer) {
     asked.push(request);
     answer(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
   const problems: string[] = [];
-  const url = `http://127.0.0.1:${address.port}`;
+  const url = `http://127.0.0.1:${await listenOn(t, server)}`;
   return { asked, problems, check: createRangeCheck({ url, onProblem: (problem) => problems.push(problem) }) };
 }
 
