@@ -111,3 +111,9 @@ export const headerName = (value: string): string =>
 
 export const audience = (value: string): string =>
   /^[\x21-\x7e]{1,256}$/.test(value) ? value : expected('1 to 256 visible ASCII characters');
+
+/** A service that listens on all addresses is reached from this machine by loopback. */
+export function listeningAddress(host: string, port: number): string {
+  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
+}

@@ -12,6 +12,7 @@ import {
   integer,
   issuer,
   list,
+  listeningAddress,
   network,
   oneOf,
   origin,
@@ -296,10 +297,4 @@ function signerProblems(values: Values, problems: readonly string[]): string[] {
   return names
     .filter((name) => needed && values[name] === null && !named.has(name))
     .map((name) => `${name}: must be set with SIGNER=pkcs11, or with the others of the token`);
-}
-
-/** A service that listens on all addresses is reached from this machine by loopback. */
-export function listeningAddress(host: string, port: number): string {
-  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${port}`;
 }
