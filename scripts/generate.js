@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { ensureBuilt, root } from './build.js';
 
 ensureBuilt();
-const { variables } = await import('../dist/src/config.js');
+const { variables } = await import('../dist/src/config-variables.js');
 const { errorCodes } = await import('../dist/src/domain/errors.js');
 const { buildApp } = await import('../dist/src/http/app.js');
 const { exceptions, mappings } = await import('../dist/src/http/errors.js');
@@ -40,7 +40,7 @@ function configuration() {
     const meaning = [`${spec.meaning}.`, ...notes].filter(Boolean).join(' ');
     return row(code(name), meaning, accepted(spec), defaultOf(spec));
   });
-  return `<!-- Made from src/config.ts by scripts/generate.js. Change it there, then run: npm run generate -->
+  return `<!-- Made from src/config-variables.ts by scripts/generate.js. Change it there, then run: npm run generate -->
 
 # Configuration
 

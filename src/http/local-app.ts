@@ -5,6 +5,7 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import type { By } from '../domain/types.js';
 import { countNothing } from '../ports/metrics.js';
+import { nowhere } from '../ports/places.js';
 import { adminRoutes } from './admin/routes.js';
 import { createApp, refuseUnknown } from './base-app.js';
 import { acceptJson } from './bodies.js';
@@ -29,7 +30,7 @@ async function operatorOf(request: FastifyRequest): Promise<By> {
 export type LocalServices = Pick<Services, 'issuer' | 'administration'> & Partial<Pick<Services, 'readiness'>>;
 
 /** Counts nothing and needs no places: what is measured is the public port. */
-const unmeasured = { places: { placeOf: () => null }, metrics: countNothing };
+const unmeasured = { places: nowhere, metrics: countNothing };
 
 export async function buildLocalApp(services: LocalServices, logger: FastifyBaseLogger): Promise<App> {
   const { issuer, administration, readiness } = services;

@@ -19,6 +19,7 @@ import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-p
 import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
+import { nowhere } from '../../src/ports/places.js';
 import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
 import { type FakeClock, fakeClock } from './clock.js';
@@ -110,7 +111,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     limiterOf: options.limiterOf ?? ((_kind, settings) => createInProcessLimiter(settings, options.clock ?? clock)),
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
-    places: options.places ?? { placeOf: () => null },
+    places: options.places ?? nowhere,
     breachedPasswords: options.breachedPasswords ?? noneBreached,
     metrics,
     clock: options.clock ?? clock,

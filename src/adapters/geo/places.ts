@@ -16,11 +16,13 @@ export interface GeoRecord {
   city?: { names?: { en?: string } } | string;
 }
 
-export function placeIn({ country, country_code, city }: GeoRecord): string | null {
-  const code = country_code ?? (typeof country === 'string' ? country : country?.iso_code);
-  const name = typeof city === 'string' ? city : city?.names?.en;
-  return [name, code].filter(Boolean).join(', ') || null;
-}
+const countryIn = ({ country, country_code }: GeoRecord): string | undefined =>
+  country_code ?? (typeof country === 'string' ? country : country?.iso_code);
+
+const cityIn = ({ city }: GeoRecord): string | null => (typeof city === 'string' ? city : city?.names?.en) ?? null;
+
+export const placeIn = (record: GeoRecord): string | null =>
+  [cityIn(record), countryIn(record)].filter(Boolean).join(', ') || null;
 
 /** Rejects with what is wrong with the file, for the operator who named it. */
 export async function openPlaces(path: string): Promise<Places> {
@@ -29,20 +31,30 @@ export async function openPlaces(path: string): Promise<Places> {
     const unreadable = error.syscall !== undefined;
     throw new Error(unreadable ? `cannot be read (${error.code})` : 'is not a database in the mmdb format');
   });
+  function recordOf(ip: string): GeoRecord | null {
+    if (!ipaddr.isValid(ip)) return null;
+    // IPv4 in IPv6 dress is looked up as IPv4.
+    const address = ipaddr.process(ip);
+    // Databases have been seen that put private networks into the country of whoever wrote about them.
+    if (address.range() !== 'unicast') return null;
+    try {
+      return reader.get(address.toString()) as GeoRecord | null;
+    } catch {
+      // A place is a help to the reader: a damaged record is no reason to refuse a login.
+      return null;
+    }
+  }
   return {
     placeOf(ip) {
-      if (!ipaddr.isValid(ip)) return null;
-      // IPv4 in IPv6 dress is looked up as IPv4.
-      const address = ipaddr.process(ip);
-      // Databases have been seen that put private networks into the country of whoever wrote about them.
-      if (address.range() !== 'unicast') return null;
-      try {
-        const record = reader.get(address.toString()) as GeoRecord | null;
-        return record && placeIn(record);
-      } catch {
-        // A place is a help to the reader: a damaged record is no reason to refuse a login.
-        return null;
-      }
+      const record = recordOf(ip);
+      return record && placeIn(record);
+    },
+    locate(ip) {
+      const record = recordOf(ip);
+      const country = record && countryIn(record);
+      return country
+        ? { place: { country, continent: null, city: cityIn(record), coordinates: null }, asn: null }
+        : null;
     },
   };
 }

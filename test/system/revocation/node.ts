@@ -22,6 +22,7 @@ import { createLogger } from '../../../src/logger.js';
 import { noLimit } from '../../../src/ports/attempt-limiter.js';
 import { noneBreached } from '../../../src/ports/breached-passwords.js';
 import { countNothing } from '../../../src/ports/metrics.js';
+import { nowhere } from '../../../src/ports/places.js';
 import { breakable, type Mutation } from './broken.js';
 
 /** What a parent asks; the answer is a word, or the code of a refusal. */
@@ -53,7 +54,7 @@ const services = compose(config, {
   limiterOf: () => noLimit,
   keks: openKeks(config, log),
   signer: nodeTokenSigner,
-  places: { placeOf: () => null },
+  places: nowhere,
   breachedPasswords: noneBreached,
   metrics: countNothing,
   clock: systemClock,
