@@ -29,7 +29,7 @@ const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${with
  * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is. A place goes with its
  * address: an old one never stands beside a new address.
  */
-const rotate: Statement = {
+export const rotate: Statement = {
   name: 'session_rotate',
   text: `UPDATE sessions s SET
       generation = s.generation + 1,
