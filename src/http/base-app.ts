@@ -11,6 +11,7 @@ import Fastify, {
 } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
+import { limitAnswers } from './answer-timeout.js';
 import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
 import { compilersFactory } from './compile-when-used.js';
 import { registerDraining } from './draining.js';
@@ -31,7 +32,7 @@ export interface BaseSettings {
 const BODY_LIMIT_BYTES = 16 * 1024;
 // Milliseconds. For the whole request to arrive; for an answer to be made.
 const REQUEST_TIMEOUT_MS = 10_000;
-const HANDLER_TIMEOUT_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 15_000;
 /** How often Node looks for requests that are late; at its own 30 s a timeout of 10 s takes up to 40. */
 const TIMEOUT_CHECK_MS = 2_000;
 /** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
@@ -52,7 +53,6 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
     trustProxy: settings.trustProxy.length > 0 ? [...settings.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    handlerTimeout: HANDLER_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // A request that is in while the server drains is answered like any other; the framework's own 503 has no format.
     return503OnClosing: false,
@@ -86,6 +86,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
   onRequestEnd(app, account);
   app.decorate('places', places);
   registerDraining(app);
+  limitAnswers(app, ANSWER_TIMEOUT_MS);
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');

@@ -141,7 +141,6 @@ const fastifyCodes: Record<string, ErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_INVALID_TYPE: 'unsupported_media_type',
-  FST_ERR_HANDLER_TIMEOUT: 'overloaded',
 };
 
 /** Makes a refusal of whatever was thrown; null for a fault of the service. */
