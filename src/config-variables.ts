@@ -144,7 +144,13 @@ export const variables = {
   }),
   GEOIP_DB: variable({
     meaning:
-      'City or country database (an mmdb file) for the places of devices, read once, at the start. Default: countries, from the database that comes with the service',
+      'City or country database (an mmdb file) for the places of devices; looked at every minute, and read anew when it has changed. Default: countries, from the database that comes with the service',
+    default: null,
+    parse: text,
+  }),
+  GEOIP_ASN_DB: variable({
+    meaning:
+      'Database (an mmdb file) of the networks that addresses belong to, such as GeoLite2-ASN; read anew like GEOIP_DB. Unset: networks are told apart by their addresses',
     default: null,
     parse: text,
   }),

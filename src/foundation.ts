@@ -18,7 +18,7 @@ import type { Clock } from './ports/clock.js';
 import type { DatabaseHealth } from './ports/database-health.js';
 import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
-import type { Places } from './ports/places.js';
+import type { PlaceFiles, Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
@@ -114,11 +114,9 @@ export async function openMessaging(
 }
 
 /** Loaded here: the commands have no use for it. */
-export async function openPlaces({ GEOIP_DB }: Config): Promise<Places> {
+export async function openPlaces({ GEOIP_DB, GEOIP_ASN_DB }: Config): Promise<PlaceFiles> {
   const geo = await import('./adapters/geo/places.js');
-  return geo.openPlaces(GEOIP_DB ?? geo.COUNTRY_DATABASE).catch((error: Error) => {
-    throw new Error(`${GEOIP_DB === null ? 'the country database' : 'GEOIP_DB:'} ${error.message}`, { cause: error });
-  });
+  return geo.openPlaces({ places: GEOIP_DB, networks: GEOIP_ASN_DB });
 }
 
 export type OpenBreachedPasswords = BreachedPasswords & { close(): Promise<void> };
