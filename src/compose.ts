@@ -41,6 +41,7 @@ import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
 import { createSigningKeys } from './domain/signing-keys.js';
 import { createSlidingSessions } from './domain/sliding-sessions.js';
+import { createProvePassword } from './domain/step-up.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
 import type { Foundation } from './foundation.js';
@@ -199,6 +200,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       revocations,
       metrics,
       tokens,
+      provePassword: createProvePassword({ users: createUserStore(database), hasher, guard, audit, clock }),
       clock,
       random,
       settings: {

@@ -184,6 +184,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
       expiresAt,
       revokedAt: null,
       revokeReason: null,
+      stepUpAt: null,
       createdAt: at,
     };
     const succeeded = auditEvent('login.succeeded', 'success', at, request.caller, {

@@ -42,6 +42,7 @@ export const errorCodes = {
   invalid_refresh_token: 'The refresh token is not valid',
   session_revoked: 'The session has been ended',
   session_expired: 'The session has expired',
+  password_required: 'The session looked stolen: its next refresh at /v1/refresh needs the password',
   // Bearer checks (RFC 6750 §3.1, RFC 8725, RFC 9068 §4)
   token_missing: 'No bearer token was sent',
   token_malformed: 'The access token is malformed',

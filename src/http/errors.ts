@@ -50,6 +50,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   invalid_refresh_token: grant(401),
   session_revoked: grant(401),
   session_expired: grant(401),
+  password_required: grant(401),
   token_missing: bearer,
   token_malformed: bearer,
   unsupported_algorithm: bearer,
@@ -96,6 +97,9 @@ const badToken = (code: ErrorCode) => mappings[code] === bearer && code !== 'tok
 
 function challenge(code: ErrorCode): string {
   if (code === 'invalid_client' || code === 'unknown_client') return `Basic ${REALM}`;
+  // RFC 9470 §3.
+  if (code === 'password_required')
+    return `Bearer ${REALM}, error="insufficient_user_authentication", error_description="${code}"`;
   return badToken(code) ? `Bearer ${REALM}, error="invalid_token", error_description="${code}"` : `Bearer ${REALM}`;
 }
 
