@@ -103,6 +103,11 @@ export interface SessionWithOwner {
   accessTokenTtl: number;
 }
 
+/** What the tokens of a session are made of. Of its rotations the latest is enough. */
+export type TokenSource = Pick<SessionWithOwner, 'roles' | 'accessTokenTtl'> & {
+  session: Omit<Session, 'currentHash' | 'previousHash' | 'revokedAt' | 'revokeReason' | 'stepUpAt'>;
+};
+
 /** What a person sees in the list of devices. */
 export interface SessionSummary {
   id: SessionId;
