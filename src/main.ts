@@ -28,6 +28,7 @@ import { followClients } from './jobs/clients.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { startRevocations } from './jobs/revocations.js';
+import { startWebhooks } from './jobs/webhooks.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
@@ -130,6 +131,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(startAuditSealing(services.auditSealing, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
     closing.unshift(tellOfBlocks(services.blocks, log));
+    closing.unshift(startWebhooks(services.webhookSending, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {
