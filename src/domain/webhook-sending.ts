@@ -69,6 +69,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
   const underWay = new Map<string, number>();
   let failingUnderWay = 0;
   let stopped = false;
+  let pumped = Promise.resolve();
   let report: (report: WebhookReport) => void = () => {};
 
   const deliveriesOf = (endpoint: WebhookEndpoint, events: readonly AuditRecord[]): NewDelivery[] =>
@@ -124,7 +125,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
         else underWay.set(id, left);
         if (failing) failingUnderWay--;
         // There may be more where this came from; should the database not answer, the next run asks again.
-        if (!stopped) void pump().catch(() => {});
+        pumped = pump().catch(() => {});
       });
     attempts.add(running);
   }
@@ -144,7 +145,10 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
   });
 
   async function settled(): Promise<void> {
-    while (attempts.size > 0) await Promise.all(attempts);
+    do {
+      await Promise.all(attempts);
+      await pumped;
+    } while (attempts.size > 0);
   }
 
   return {
@@ -152,7 +156,10 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
       report = to;
       const active = await outbox.active();
       await fill(active.filter(({ isBehind }) => isBehind).map(({ id }) => id));
-      if (active.length > 0) await pump();
+      if (active.length === 0) return;
+      const pumping = pump();
+      pumped = pumping.catch(() => {});
+      await pumping;
     },
     settled,
     async stop() {
