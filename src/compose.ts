@@ -2,6 +2,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import { createPasswordHasher } from './adapters/argon2/password-hasher.js';
 import { isCommonPassword } from './adapters/common-passwords/common-passwords.js';
+import { createWebhookSender } from './adapters/http-webhooks/sender.js';
 import { readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createAuditSeals } from './adapters/postgres/audit-seals.js';
@@ -13,6 +14,8 @@ import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
+import { createWebhookOutbox } from './adapters/postgres/webhook-outbox.js';
+import { createWebhookStore } from './adapters/postgres/webhook-store.js';
 import { within } from './adapters/system/within.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
@@ -44,6 +47,10 @@ import { createSlidingSessions } from './domain/sliding-sessions.js';
 import { createProvePassword } from './domain/step-up.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
+import { createWebhookAddresses } from './domain/webhook-addresses.js';
+import { createWebhookAdministration } from './domain/webhook-administration.js';
+import { createWebhookSecrets } from './domain/webhook-secrets.js';
+import { createWebhookSending } from './domain/webhook-sending.js';
 import type { Foundation } from './foundation.js';
 import type { HttpSettings } from './http/app.js';
 import type { Administration, Services } from './http/services.js';
@@ -76,7 +83,7 @@ export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSet
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'webhookSender'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -102,6 +109,18 @@ function composeKeys(config: Config, { database, health, announcements, keks, si
   };
 }
 
+const composeAddresses = ({ WEBHOOK_PRIVATE_NETWORKS: networks, production }: Config) =>
+  createWebhookAddresses({ networks, production });
+
+const composeWebhooks = (config: Config, { database, keks, clock, random }: Ground) =>
+  createWebhookAdministration({
+    store: createWebhookStore(database),
+    secrets: createWebhookSecrets(keks, random),
+    addresses: composeAddresses(config),
+    clock,
+    ids: createIds(clock, random),
+  });
+
 /** Also by itself, for the command line where no service runs. */
 export function composeAdministration(
   config: Config,
@@ -112,6 +131,7 @@ export function composeAdministration(
 ): Administration {
   const { database, announcements, clock, random } = ground;
   const sessions = createSessionStore(database);
+  const webhooks = composeWebhooks(config, ground);
   return {
     users: createUserAdministration({
       users: createUserStore(database),
@@ -130,7 +150,15 @@ export function composeAdministration(
       clock,
       random,
     }),
-    keys: signingKeys,
+    keys: {
+      ...signingKeys,
+      // All that is sealed, or no key at all.
+      async rewrap(by) {
+        await webhooks.rewrap(by);
+        return signingKeys.rewrap(by);
+      },
+    },
+    webhooks,
     revocations: createRevocationAdministration({
       store: createRevocationStore(database),
       sessions,
@@ -229,6 +257,15 @@ export function compose(config: Config, foundation: Foundation): Services {
       auditRetention: config.AUDIT_RETENTION,
       metrics,
       clock,
+    }),
+    webhookSending: createWebhookSending({
+      outbox: createWebhookOutbox(database),
+      sender: foundation.webhookSender ?? createWebhookSender(composeAddresses(config)),
+      secrets: createWebhookSecrets(foundation.keks, random),
+      ids,
+      clock,
+      random,
+      metrics,
     }),
     readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,

@@ -165,6 +165,12 @@ export const variables = {
     default: null,
     parse: text,
   }),
+  WEBHOOK_PRIVATE_NETWORKS: variable({
+    meaning:
+      'Addresses and networks, comma-separated, to which webhooks are sent though they are not public (docs/webhooks.md)',
+    default: '',
+    parse: list(network),
+  }),
   LIMIT_FAILURES: variable({
     meaning: 'Failed attempts a minute from one address before it is blocked; 0 turns it off',
     default: '5',

@@ -22,6 +22,7 @@ import type { PlaceFiles, Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
+import type { WebhookSender } from './ports/webhook-sender.js';
 
 export interface Log {
   info(fields: object, message: string): void;
@@ -47,6 +48,8 @@ export interface Foundation extends Omit<Messaging, 'close'> {
   metrics: Metrics;
   clock: Clock;
   random: Random;
+  /** Unset: over HTTP. */
+  webhookSender?: WebhookSender;
 }
 
 /** Only the one that is used is loaded: the embedded database is a large module. */

@@ -29,6 +29,7 @@ import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { followPlaces } from './jobs/places.js';
 import { startRevocations } from './jobs/revocations.js';
+import { startWebhooks } from './jobs/webhooks.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
@@ -132,6 +133,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(startCleanUp(services.cleanUp, log));
     closing.unshift(tellOfBlocks(services.blocks, log));
     closing.unshift(followPlaces(places, log));
+    closing.unshift(startWebhooks(services.webhookSending, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

@@ -196,7 +196,16 @@ export interface AuditEvent extends Caller {
     | 'signing_key.promoted'
     | 'signing_key.retired'
     | 'signing_key.revoked'
-    | 'signing_key.rewrapped';
+    | 'signing_key.rewrapped'
+    | 'webhook.created'
+    | 'webhook.updated'
+    | 'webhook.deleted'
+    | 'webhook.secret_rotated'
+    | 'webhook.rewrapped'
+    | 'webhook.tested'
+    | 'webhook.retried'
+    | 'webhook.failed'
+    | 'webhook.disabled';
   outcome: 'success' | 'failure';
   /** `user:<id>`, `client:<client_id>`, `cli:<name>`, `service` or `anonymous`. */
   actor: string;

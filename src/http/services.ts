@@ -21,6 +21,8 @@ import type { SigningKeys } from '../domain/signing-keys.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
 import type { RevokeToken } from '../domain/token-revocation.js';
 import type { UserAdministration } from '../domain/user-administration.js';
+import type { WebhookAdministration } from '../domain/webhook-administration.js';
+import type { WebhookSending } from '../domain/webhook-sending.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
 
@@ -29,6 +31,7 @@ export interface Administration {
   users: UserAdministration;
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
+  webhooks: WebhookAdministration;
   revocations: RevocationAdministration;
   audit: AuditAdministration;
 }
@@ -53,6 +56,7 @@ export interface Services {
   signingKeys: SigningKeys;
   auditSealing: AuditSealing;
   cleanUp: CleanUp;
+  webhookSending: WebhookSending;
   readiness: Readiness;
   places: Places;
   metrics: Metrics;

@@ -36,7 +36,15 @@ export interface Metrics {
   failuresShared(shared: boolean): void;
   /** Failed attempts have reached a limit. */
   blocked(subject: Counted): void;
+  /** An attempt to deliver a webhook is over. */
+  webhookAttempted(outcome: WebhookOutcome): void;
+  /** Deliveries that are pending, for how long the oldest has been, and endpoints that are disabled. */
+  webhookBacklog(pending: number, oldestS: number, disabled: number): void;
 }
+
+/** `retried`: it failed, and is tried again; `failed`: it was given up. */
+export const webhookOutcomes = ['delivered', 'retried', 'failed'] as const;
+export type WebhookOutcome = (typeof webhookOutcomes)[number];
 
 /** What failed attempts are counted for. */
 export const countedSubjects = ['address', 'account', 'device'] as const;
@@ -56,4 +64,6 @@ export const countNothing: Metrics = {
   followers() {},
   failuresShared() {},
   blocked() {},
+  webhookAttempted() {},
+  webhookBacklog() {},
 };

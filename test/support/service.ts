@@ -22,6 +22,7 @@ import type { Places } from '../../src/ports/places.js';
 import { nowhere } from '../../src/ports/places.js';
 import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
+import type { WebhookSender } from '../../src/ports/webhook-sender.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { fastDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
@@ -56,6 +57,7 @@ export interface ServiceOptions {
   projection?: RevocationProjection;
   limiterOf?: LimiterOf;
   metrics?: PrometheusMetrics;
+  webhookSender?: WebhookSender;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -116,6 +118,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     metrics,
     clock: options.clock ?? clock,
     random: systemRandom,
+    ...(options.webhookSender && { webhookSender: options.webhookSender }),
   });
   await services.clients.seed();
   await services.keys.load();
