@@ -23,6 +23,7 @@ import type { RevokeToken } from '../domain/token-revocation.js';
 import type { UserAdministration } from '../domain/user-administration.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
+import type { RequestLimiters } from './request-limits.js';
 
 /** What administrators do: one member a noun, each with a file of routes in http/admin. */
 export interface Administration {
@@ -48,6 +49,7 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  requestLimiters: RequestLimiters;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;
