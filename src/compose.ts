@@ -53,9 +53,11 @@ import { createWebhookSecrets } from './domain/webhook-secrets.js';
 import { createWebhookSending } from './domain/webhook-sending.js';
 import type { Foundation } from './foundation.js';
 import type { HttpSettings } from './http/app.js';
+import type { RequestLimiters } from './http/request-limits.js';
 import type { Administration, Services } from './http/services.js';
 import type { AuditLog } from './ports/audit-log.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
+import type { RequestSubject } from './ports/request-limiter.js';
 
 /** Seconds. Failures of an address are counted by the minute, those at an account by the quarter of an hour. */
 const FAILURE_WINDOW_S = 60;
@@ -77,13 +79,12 @@ export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSet
   logger,
   trustProxy: config.TRUST_PROXY,
   corsOrigins: config.CORS_ORIGINS,
-  limitRequests: config.LIMIT_REQUESTS,
   accessTokenHeader: config.ACCESS_TOKEN_HEADER,
   authorizeAudience: config.AUTHORIZE_AUDIENCE,
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'webhookSender'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -187,6 +188,16 @@ function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation,
   return { guard, blocks };
 }
 
+function composeRequestLimiters(config: Config, { requestLimiterOf }: Foundation): RequestLimiters {
+  const limiter = (kind: RequestSubject, limit: number) => (limit === 0 ? null : requestLimiterOf(kind, limit));
+  return {
+    address: limiter('address', config.LIMIT_REQUESTS),
+    client: limiter('client', config.LIMIT_CLIENT_REQUESTS),
+    session: limiter('session', config.LIMIT_SESSION_REQUESTS),
+    check: limiter('check', config.LIMIT_CHECKS),
+  };
+}
+
 export function compose(config: Config, foundation: Foundation): Services {
   const { database, announcements, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
@@ -247,6 +258,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
+    requestLimiters: composeRequestLimiters(config, foundation),
     blocks,
     keys,
     signingKeys,

@@ -182,6 +182,21 @@ export const variables = {
     default: '600',
     parse: integer(0, 1_000_000_000),
   }),
+  LIMIT_CLIENT_REQUESTS: variable({
+    meaning: 'Requests a minute of one client that proves who it is, instead of those of its address; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_SESSION_REQUESTS: variable({
+    meaning: 'Requests a minute of one session; 0 turns it off',
+    default: '300',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CHECKS: variable({
+    meaning: 'Requests a minute of one session for which `/v1/authorize` is asked; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
   LIMIT_FEEDS: variable({
     meaning: 'Services that may follow the revocations at one process at one time',
     default: '1000',

@@ -85,7 +85,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const database = await openDatabase(config, log);
   const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
   const messaging = await openMessaging(config, database, log, metrics);
-  const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
+  const { announcements, projection, limiterOf, requestLimiterOf, close: closeMessaging } = messaging;
   const closing: (() => Promise<void> | void)[] = [
     closeMessaging,
     () => database.close(),
@@ -103,6 +103,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       announcements,
       projection,
       limiterOf,
+      requestLimiterOf,
       keks,
       signer,
       places,

@@ -72,7 +72,7 @@ export const errorCodes = {
   kek_unusable: 'There is no key-encryption key that may be used',
   // The service
   too_many_attempts: 'Too many failed attempts, from this address or at this account',
-  too_many_requests: 'Too many requests from this address',
+  too_many_requests: 'Too many requests, from this address, of this client or of this session',
   overloaded: 'The service has too much to do at the moment',
   signing_key_unavailable: 'The service has no signing key that it may use at the moment',
   store_unavailable: 'The service cannot reach its database at the moment',

@@ -25,6 +25,7 @@ import type { WebhookAdministration } from '../domain/webhook-administration.js'
 import type { WebhookSending } from '../domain/webhook-sending.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
+import type { RequestLimiters } from './request-limits.js';
 
 /** What administrators do: one member a noun, each with a file of routes in http/admin. */
 export interface Administration {
@@ -51,6 +52,7 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  requestLimiters: RequestLimiters;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;

@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
 import { renewalOutcomes } from '../../domain/sliding-sessions.js';
 import { countedSubjects, type Metrics, webhookOutcomes } from '../../ports/metrics.js';
+import { requestSubjects } from '../../ports/request-limiter.js';
 
 /** Connections: all there are, those nobody uses, and the callers that wait for one. */
 export interface PoolState {
@@ -140,6 +141,19 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     help: 'Webhooks that are disabled',
     registers,
   });
+  const requestsShared = new Gauge({
+    name: 'keyturn_requests_shared',
+    help: 'Whether requests are counted for all nodes, and not in this process alone',
+    registers,
+  });
+  requestsShared.set(1);
+  const refusedRequests = new Counter({
+    name: 'keyturn_requests_refused_total',
+    help: 'Requests that were refused because there had been too many',
+    labelNames: ['subject'],
+    registers,
+  });
+  for (const subject of requestSubjects) refusedRequests.inc({ subject }, 0);
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -167,6 +181,8 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     },
     followers: (count) => followers.set(count),
     failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
+    requestsShared: (shared) => requestsShared.set(shared ? 1 : 0),
+    requestRefused: (subject) => refusedRequests.inc({ subject }),
     blocked: (subject) => blocks.inc({ subject }),
     webhookAttempted: (outcome) => webhooks.inc({ outcome }),
     webhookBacklog(pending, oldestS, disabled) {
