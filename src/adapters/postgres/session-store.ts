@@ -27,7 +27,7 @@ const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${with
  * address: an old one never stands beside a new address. A step-up that is pending is passed by whoever gave the password
  * for that very one, and by nobody else; the row is looked at again after a wait for whoever has asked for it just now.
  */
-const rotate: Statement = {
+export const rotate: Statement = {
   name: 'session_rotate',
   text: `UPDATE sessions s SET
       generation = s.generation + 1,
