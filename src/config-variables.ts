@@ -144,7 +144,13 @@ export const variables = {
   }),
   GEOIP_DB: variable({
     meaning:
-      'City or country database (an mmdb file) for the places of devices, read once, at the start. Default: countries, from the database that comes with the service',
+      'City or country database (an mmdb file) for the places of devices; looked at every minute, and read anew when it has changed. Default: countries, from the database that comes with the service',
+    default: null,
+    parse: text,
+  }),
+  GEOIP_ASN_DB: variable({
+    meaning:
+      'Database (an mmdb file) of the networks that addresses belong to, such as GeoLite2-ASN; read anew like GEOIP_DB. Unset: networks are told apart by their addresses',
     default: null,
     parse: text,
   }),
@@ -159,6 +165,12 @@ export const variables = {
     default: null,
     parse: text,
   }),
+  WEBHOOK_PRIVATE_NETWORKS: variable({
+    meaning:
+      'Addresses and networks, comma-separated, to which webhooks are sent though they are not public (docs/webhooks.md)',
+    default: '',
+    parse: list(network),
+  }),
   LIMIT_FAILURES: variable({
     meaning: 'Failed attempts a minute from one address before it is blocked; 0 turns it off',
     default: '5',
@@ -168,6 +180,21 @@ export const variables = {
   LIMIT_REQUESTS: variable({
     meaning: 'Requests a minute from one address; 0 turns it off',
     default: '600',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CLIENT_REQUESTS: variable({
+    meaning: 'Requests a minute of one client that proves who it is, instead of those of its address; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_SESSION_REQUESTS: variable({
+    meaning: 'Requests a minute of one session; 0 turns it off',
+    default: '300',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CHECKS: variable({
+    meaning: 'Requests a minute of one session for which `/v1/authorize` is asked; 0 turns it off',
+    default: '6000',
     parse: integer(0, 1_000_000_000),
   }),
   LIMIT_FEEDS: variable({

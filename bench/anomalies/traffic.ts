@@ -200,7 +200,8 @@ export function activityAt(at: number, spot: Spot, about: Pick<Activity, 'userId
   const { city, network, radiusKm } = spot;
   const coordinates = { lat: city.lat, lon: city.lon, radiusKm };
   const place = { country: city.country, continent: city.continent, city: city.name, coordinates };
-  return { ...about, at: instant(Math.round(BEGIN + at)), ip: '20.0.0.1', network, place, knownDevice: false };
+  const unsaid = { shape: null, hosting: null, knownDevice: false };
+  return { ...about, ...unsaid, at: instant(Math.round(BEGIN + at)), ip: '20.0.0.1', network, place };
 }
 
 interface Open {

@@ -9,9 +9,6 @@ import { bearerRouteCodes, bearerSecurity, Closed, refusals, Timestamp } from '.
 import type { Services } from './services.js';
 import type { App } from './typed.js';
 
-/** The longest that a timer can be, 24 days. Milliseconds: an ordinary answer must be there after 15 s. */
-const NO_TIMEOUT_MS = 2 ** 31 - 1;
-
 const Cursor = Type.String({ description: 'Opaque: for the next request' });
 /** Any text: what is no cursor is told by its own code. */
 const After = Type.Optional(
@@ -129,7 +126,7 @@ export function revocationRoutes(app: App, services: Services): void {
   app.get(
     path,
     {
-      handlerTimeout: NO_TIMEOUT_MS,
+      config: { endless: true },
       schema: {
         tags: ['revocations'],
         operationId: 'followRevocations',

@@ -8,12 +8,20 @@ import { clientRoutes } from './client-routes.js';
 import { keyRoutes } from './key-routes.js';
 import { revocationRoutes } from './revocation-routes.js';
 import { userRoutes } from './user-routes.js';
+import { webhookRoutes } from './webhook-routes.js';
 
 /** Who asks, if he may; else it throws. Each handler begins with it. */
 export type WhoAsks = (request: FastifyRequest) => Promise<By>;
 export type AdminRoutes = (app: App, administration: Administration, whoAsks: WhoAsks) => void;
 
-const nouns: readonly AdminRoutes[] = [userRoutes, clientRoutes, keyRoutes, revocationRoutes, auditRoutes];
+const nouns: readonly AdminRoutes[] = [
+  userRoutes,
+  clientRoutes,
+  keyRoutes,
+  revocationRoutes,
+  auditRoutes,
+  webhookRoutes,
+];
 
 export const adminRoutes: AdminRoutes = (...parts) => {
   for (const routes of nouns) routes(...parts);
