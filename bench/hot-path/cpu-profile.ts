@@ -11,6 +11,9 @@ interface Profile {
   nodes: { id: number; callFrame: Frame; children?: number[] }[];
   samples: number[];
   timeDeltas: number[];
+  /** Microseconds, on the same clock as the deltas. */
+  startTime: number;
+  endTime: number;
 }
 
 /** What a frame is told under; null for what serves whoever calls it, such as a built-in function. */
@@ -33,9 +36,9 @@ export interface Breakdown {
   functions: Share[];
 }
 
-/** Of the samples that are not idle. */
-export function breakdown(path: string, classify: Classify): Breakdown {
-  const { nodes, samples, timeDeltas }: Profile = JSON.parse(readFileSync(path, 'utf8'));
+/** Of the last seconds of the process, as long as it was not idle. */
+export function breakdown(path: string, seconds: number, classify: Classify): Breakdown {
+  const { nodes, samples, timeDeltas, startTime, endTime }: Profile = JSON.parse(readFileSync(path, 'utf8'));
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
 
@@ -48,7 +51,10 @@ export function breakdown(path: string, classify: Classify): Breakdown {
   const known = new Map(nodes.map(({ id }) => [id, areaOf(id)]));
   const [areas, functions] = [new Map<string, number>(), new Map<string, number>()];
   const add = (to: Map<string, number>, name: string, micros: number) => to.set(name, (to.get(name) ?? 0) + micros);
+  let at = startTime;
   samples.forEach((id, i) => {
+    at += timeDeltas[i] ?? 0;
+    if (at < endTime - seconds * 1e6) return;
     const { functionName, url, lineNumber } = byId.get(id)?.callFrame ?? { functionName: '', url: '', lineNumber: 0 };
     if (functionName === '(idle)') return;
     const micros = timeDeltas[i] ?? 0;
