@@ -3,16 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 
 /** All threads of the process; false where that cannot be done, or there is one core for all. */
-export const pin = (pid: number | undefined, core: number): boolean => place('-acp', pid, core);
-
-/** This thread alone. */
-export const pinThread = (id: number, core: number): boolean => place('-cp', id, core);
-
-function place(how: string, id: number | undefined, core: number): boolean {
+export function pin(pid: number | undefined, core: number): boolean {
   // All that the machine has: a process that is on one core counts no other.
-  if (id === undefined || cpus().length <= core) return false;
+  if (pid === undefined || cpus().length <= core) return false;
   try {
-    execFileSync('taskset', [how, String(core), String(id)], { stdio: 'ignore' });
+    execFileSync('taskset', ['-acp', String(core), String(pid)], { stdio: 'ignore' });
     return true;
   } catch {
     return false;

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Scope } from '../../test/support/scope.js';
 import { stopProcess } from '../../test/support/servers.js';
-import { pin, pinThread } from '../pinned.js';
+import { pin } from '../pinned.js';
 
 /** All that is measured shares a core, its database and Redis included; who loads it has another. */
 const MEASURED_CORE = 0;
@@ -61,13 +61,6 @@ function below(root: number): Map<number, Stat> {
 /** Microseconds of a process, of all that it started, and of what of these has ended. */
 export const microsOf = (root: number): number =>
   [...below(root).values()].reduce((sum, { own, ended }) => sum + own + ended, 0);
-
-/** Leaves the core where everything is measured to the thread of this process that runs JavaScript. */
-export function leaveAlone(pid: number, others: readonly number[]): void {
-  for (const root of others) for (const other of below(root).keys()) pin(other, LOADING_CORE);
-  for (const thread of readdirSync(`/proc/${pid}/task`))
-    if (Number(thread) !== pid) pinThread(Number(thread), LOADING_CORE);
-}
 
 export interface ByThread {
   /** Which runs JavaScript. */
