@@ -7,6 +7,7 @@ import { createAuditLog } from './adapters/postgres/audit.js';
 import { createAuditSeals } from './adapters/postgres/audit-seals.js';
 import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
+import { createDetectionStore } from './adapters/postgres/detection-store.js';
 import { createDeviceStore } from './adapters/postgres/device-store.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
@@ -14,9 +15,11 @@ import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
 import { within } from './adapters/system/within.js';
+import { deviceOf } from './adapters/user-agents/device.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createAlarms } from './domain/alarms.js';
 import { createAuditAdministration } from './domain/audit-administration.js';
 import { createAuditSealing } from './domain/audit-sealing.js';
 import { createBlocks } from './domain/blocks.js';
@@ -25,6 +28,7 @@ import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClientDirectory } from './domain/client-directory.js';
 import { createClients } from './domain/clients.js';
+import { createDetection, type Detection, noDetection } from './domain/detection.js';
 import { createDevices } from './domain/devices.js';
 import { createIds } from './domain/ids.js';
 import { createIntrospect } from './domain/introspection.js';
@@ -44,6 +48,7 @@ import { createSlidingSessions } from './domain/sliding-sessions.js';
 import { createProvePassword } from './domain/step-up.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
+import { createUses } from './domain/uses.js';
 import type { Foundation } from './foundation.js';
 import type { HttpSettings } from './http/app.js';
 import type { Administration, Services } from './http/services.js';
@@ -159,6 +164,23 @@ function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation,
   return { guard, blocks };
 }
 
+function composeDetection(
+  config: Config,
+  { database, places, metrics, clock }: Foundation,
+  revocations: Revocations,
+): Detection {
+  if (!config.ANOMALY_DETECTION) return noDetection;
+  const store = createDetectionStore(database);
+  const sessions = createSessionStore(database);
+  return createDetection({
+    uses: createUses({ places, deviceOf, metrics, clock }),
+    store,
+    alarms: createAlarms({ store, sessions, revocations, metrics, clock }),
+    metrics,
+    clock,
+  });
+}
+
 export function compose(config: Config, foundation: Foundation): Services {
   const { database, announcements, places, metrics, clock, random } = foundation;
   const ids = createIds(clock, random);
@@ -220,6 +242,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     blocks,
+    detection: composeDetection(config, foundation, revocations),
     keys,
     signingKeys,
     auditSealing: createAuditSealing(createAuditSeals(database), metrics),

@@ -154,6 +154,11 @@ export const variables = {
     default: null,
     parse: text,
   }),
+  ANOMALY_DETECTION: variable({
+    meaning: 'Uses of sessions are scored, and something is done about those that look stolen (docs/detection.md)',
+    default: 'true',
+    parse: boolean,
+  }),
   BREACHED_PASSWORDS_URL: variable({
     meaning:
       'Service that is asked whether a new password is known from a breach, at `/range/` and five digits of its SHA-1, such as https://api.pwnedpasswords.com. Unset: none',

@@ -25,6 +25,7 @@ import { startAuditSealing } from './jobs/audit-sealing.js';
 import { tellOfBlocks } from './jobs/blocks.js';
 import { startCleanUp } from './jobs/clean-up.js';
 import { followClients } from './jobs/clients.js';
+import { startDetection } from './jobs/detection.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { followPlaces } from './jobs/places.js';
@@ -132,6 +133,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(startCleanUp(services.cleanUp, log));
     closing.unshift(tellOfBlocks(services.blocks, log));
     closing.unshift(followPlaces(places, log));
+    closing.unshift(startDetection(services.detection, log, within));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

@@ -32,6 +32,7 @@ const MAX_COUNTED_ADDRESSES = 50_000;
 export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
   const app = createApp(services, settings);
   app.decorate('guard', services.guard);
+  app.decorate('detection', services.detection);
   renewTokens(app, services.renewToken, settings);
   await allowOrigins(app, services.directory, settings);
   if (settings.limitRequests > 0) {

@@ -8,6 +8,7 @@ import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
 import type { ClientDirectory } from '../domain/client-directory.js';
 import type { Clients } from '../domain/clients.js';
+import type { Detection } from '../domain/detection.js';
 import type { Introspect } from '../domain/introspection.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { Guard } from '../domain/limits.js';
@@ -48,6 +49,7 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  detection: Detection;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;

@@ -7,6 +7,7 @@ import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
 import { authenticate, bearerOf, guarded } from './bearer.js';
+import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import {
   bearerRouteCodes,
@@ -67,6 +68,8 @@ export async function refreshAndAnswer(
   const result = await guarded(request, attempt, forOthers);
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
+  // A replay is the same use again, and a service that has proved who it is has another address than its user.
+  if (result.outcome === 'rotated' && !forOthers) observe(request, 'refresh', result.subject);
   reply.header('keyturn-refresh-outcome', result.outcome);
   return result.response;
 }

@@ -1,3 +1,4 @@
+import type { Policy } from '../domain/anomalies/policy.js';
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Cleaned } from './expired-rows.js';
@@ -36,6 +37,14 @@ export interface Metrics {
   failuresShared(shared: boolean): void;
   /** Failed attempts have reached a limit. */
   blocked(subject: Counted): void;
+  /** Something was done about a session that looks stolen. */
+  anomaly(action: Policy): void;
+  /** Uses of sessions that wait to be judged. */
+  detectionQueue(uses: number): void;
+  /** Uses that nobody has judged, or will. */
+  detectionDropped(uses: number): void;
+  /** From a use until it was judged and acted upon. */
+  detected(seconds: number): void;
 }
 
 /** What failed attempts are counted for. */
@@ -56,4 +65,8 @@ export const countNothing: Metrics = {
   followers() {},
   failuresShared() {},
   blocked() {},
+  anomaly() {},
+  detectionQueue() {},
+  detectionDropped() {},
+  detected() {},
 };

@@ -89,6 +89,7 @@ t.test('nobody comes in but an administrator with a live session and a token for
     ['POST', '/revocations', { kind: 'all' }] as const,
     ['GET', '/audit'] as const,
     ['GET', '/audit/verification'] as const,
+    ['GET', '/anomalies'] as const,
   ];
   const { paths } = (await get('/openapi.json')).json();
   const declared = Object.entries<object>(paths).filter(([path]) => path.startsWith('/v1/admin/'));

@@ -1,5 +1,6 @@
 /** Metrics in the format of Prometheus. Each is described in docs/metrics.md. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { policies } from '../../domain/anomalies/policy.js';
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
 import { renewalOutcomes } from '../../domain/sliding-sessions.js';
 import { countedSubjects, type Metrics } from '../../ports/metrics.js';
@@ -32,6 +33,8 @@ export interface MetricsSettings {
 
 /** Seconds. From nodes that all hear of it, over one that does not and whose lease has to end, to the time after which it is pending. */
 const ENFORCED_S = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.25, 2.5, 4];
+/** Seconds. Within the rhythm of a quarter of a second, and behind. */
+const DETECTED_S = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
 /** Seconds. From a refresh without waiting, over a login, which hashes, to the 15 s after which a request is given up. */
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
 
@@ -118,6 +121,29 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     registers,
   });
   for (const subject of countedSubjects) blocks.inc({ subject }, 0);
+  const anomalies = new Counter({
+    name: 'keyturn_anomalies_total',
+    help: 'Sessions that look stolen, by what was done about them',
+    labelNames: ['action'],
+    registers,
+  });
+  for (const action of policies) anomalies.inc({ action }, 0);
+  const detectionQueue = new Gauge({
+    name: 'keyturn_detection_queue',
+    help: 'Uses of sessions that wait to be judged',
+    registers,
+  });
+  const detectionDropped = new Counter({
+    name: 'keyturn_detection_dropped_total',
+    help: 'Uses of sessions that were not judged',
+    registers,
+  });
+  const detections = new Histogram({
+    name: 'keyturn_detection_seconds',
+    help: 'Time from the use of a session until it was judged and acted upon',
+    buckets: DETECTED_S,
+    registers,
+  });
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -146,6 +172,10 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     followers: (count) => followers.set(count),
     failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
     blocked: (subject) => blocks.inc({ subject }),
+    anomaly: (action) => anomalies.inc({ action }),
+    detectionQueue: (uses) => detectionQueue.set(uses),
+    detectionDropped: (uses) => detectionDropped.inc(uses),
+    detected: (seconds) => detections.observe(seconds),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { By } from '../../domain/types.js';
 import type { Administration } from '../services.js';
 import type { App } from '../typed.js';
+import { anomalyRoutes } from './anomaly-routes.js';
 import { auditRoutes } from './audit-routes.js';
 import { clientRoutes } from './client-routes.js';
 import { keyRoutes } from './key-routes.js';
@@ -13,7 +14,14 @@ import { userRoutes } from './user-routes.js';
 export type WhoAsks = (request: FastifyRequest) => Promise<By>;
 export type AdminRoutes = (app: App, administration: Administration, whoAsks: WhoAsks) => void;
 
-const nouns: readonly AdminRoutes[] = [userRoutes, clientRoutes, keyRoutes, revocationRoutes, auditRoutes];
+const nouns: readonly AdminRoutes[] = [
+  userRoutes,
+  clientRoutes,
+  keyRoutes,
+  revocationRoutes,
+  auditRoutes,
+  anomalyRoutes,
+];
 
 export const adminRoutes: AdminRoutes = (...parts) => {
   for (const routes of nouns) routes(...parts);
