@@ -2,6 +2,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import { createPasswordHasher } from './adapters/argon2/password-hasher.js';
 import { isCommonPassword } from './adapters/common-passwords/common-passwords.js';
+import { createWebhookSender } from './adapters/http-webhooks/sender.js';
 import { readPrivateKey, thumbprint, verifySignature } from './adapters/node-crypto/token-signer.js';
 import { createAuditLog } from './adapters/postgres/audit.js';
 import { createAuditSeals } from './adapters/postgres/audit-seals.js';
@@ -14,6 +15,8 @@ import { createRevocationStore } from './adapters/postgres/revocation-store.js';
 import { createSessionStore } from './adapters/postgres/session-store.js';
 import { createSigningKeyStore } from './adapters/postgres/signing-key-store.js';
 import { createUserStore } from './adapters/postgres/user-store.js';
+import { createWebhookOutbox } from './adapters/postgres/webhook-outbox.js';
+import { createWebhookStore } from './adapters/postgres/webhook-store.js';
 import { within } from './adapters/system/within.js';
 import { deviceOf } from './adapters/user-agents/device.js';
 import type { Config } from './config.js';
@@ -49,11 +52,17 @@ import { createProvePassword } from './domain/step-up.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
 import { createUses } from './domain/uses.js';
+import { createWebhookAddresses } from './domain/webhook-addresses.js';
+import { createWebhookAdministration } from './domain/webhook-administration.js';
+import { createWebhookSecrets } from './domain/webhook-secrets.js';
+import { createWebhookSending } from './domain/webhook-sending.js';
 import type { Foundation } from './foundation.js';
 import type { HttpSettings } from './http/app.js';
+import type { RequestLimiters } from './http/request-limits.js';
 import type { Administration, Services } from './http/services.js';
 import type { AuditLog } from './ports/audit-log.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
+import type { RequestSubject } from './ports/request-limiter.js';
 
 /** Seconds. Failures of an address are counted by the minute, those at an account by the quarter of an hour. */
 const FAILURE_WINDOW_S = 60;
@@ -75,13 +84,12 @@ export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSet
   logger,
   trustProxy: config.TRUST_PROXY,
   corsOrigins: config.CORS_ORIGINS,
-  limitRequests: config.LIMIT_REQUESTS,
   accessTokenHeader: config.ACCESS_TOKEN_HEADER,
   authorizeAudience: config.AUTHORIZE_AUDIENCE,
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -107,6 +115,18 @@ function composeKeys(config: Config, { database, health, announcements, keks, si
   };
 }
 
+const composeAddresses = ({ WEBHOOK_PRIVATE_NETWORKS: networks, production }: Config) =>
+  createWebhookAddresses({ networks, production });
+
+const composeWebhooks = (config: Config, { database, keks, clock, random }: Ground) =>
+  createWebhookAdministration({
+    store: createWebhookStore(database),
+    secrets: createWebhookSecrets(keks, random),
+    addresses: composeAddresses(config),
+    clock,
+    ids: createIds(clock, random),
+  });
+
 /** Also by itself, for the command line where no service runs. */
 export function composeAdministration(
   config: Config,
@@ -117,6 +137,7 @@ export function composeAdministration(
 ): Administration {
   const { database, announcements, clock, random } = ground;
   const sessions = createSessionStore(database);
+  const webhooks = composeWebhooks(config, ground);
   return {
     users: createUserAdministration({
       users: createUserStore(database),
@@ -135,7 +156,15 @@ export function composeAdministration(
       clock,
       random,
     }),
-    keys: signingKeys,
+    keys: {
+      ...signingKeys,
+      // All that is sealed, or no key at all.
+      async rewrap(by) {
+        await webhooks.rewrap(by);
+        return signingKeys.rewrap(by);
+      },
+    },
+    webhooks,
     revocations: createRevocationAdministration({
       store: createRevocationStore(database),
       sessions,
@@ -179,6 +208,16 @@ function composeDetection(
     metrics,
     clock,
   });
+}
+
+function composeRequestLimiters(config: Config, { requestLimiterOf }: Foundation): RequestLimiters {
+  const limiter = (kind: RequestSubject, limit: number) => (limit === 0 ? null : requestLimiterOf(kind, limit));
+  return {
+    address: limiter('address', config.LIMIT_REQUESTS),
+    client: limiter('client', config.LIMIT_CLIENT_REQUESTS),
+    session: limiter('session', config.LIMIT_SESSION_REQUESTS),
+    check: limiter('check', config.LIMIT_CHECKS),
+  };
 }
 
 export function compose(config: Config, foundation: Foundation): Services {
@@ -241,6 +280,7 @@ export function compose(config: Config, foundation: Foundation): Services {
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
+    requestLimiters: composeRequestLimiters(config, foundation),
     blocks,
     detection: composeDetection(config, foundation, revocations),
     keys,
@@ -252,6 +292,15 @@ export function compose(config: Config, foundation: Foundation): Services {
       auditRetention: config.AUDIT_RETENTION,
       metrics,
       clock,
+    }),
+    webhookSending: createWebhookSending({
+      outbox: createWebhookOutbox(database),
+      sender: foundation.webhookSender ?? createWebhookSender(composeAddresses(config)),
+      secrets: createWebhookSecrets(foundation.keks, random),
+      ids,
+      clock,
+      random,
+      metrics,
     }),
     readiness: createReadiness(foundation.health, announcements, revocations, keys, clock, within),
     places,

@@ -170,6 +170,12 @@ export const variables = {
     default: null,
     parse: text,
   }),
+  WEBHOOK_PRIVATE_NETWORKS: variable({
+    meaning:
+      'Addresses and networks, comma-separated, to which webhooks are sent though they are not public (docs/webhooks.md)',
+    default: '',
+    parse: list(network),
+  }),
   LIMIT_FAILURES: variable({
     meaning: 'Failed attempts a minute from one address before it is blocked; 0 turns it off',
     default: '5',
@@ -179,6 +185,21 @@ export const variables = {
   LIMIT_REQUESTS: variable({
     meaning: 'Requests a minute from one address; 0 turns it off',
     default: '600',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CLIENT_REQUESTS: variable({
+    meaning: 'Requests a minute of one client that proves who it is, instead of those of its address; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_SESSION_REQUESTS: variable({
+    meaning: 'Requests a minute of one session; 0 turns it off',
+    default: '300',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CHECKS: variable({
+    meaning: 'Requests a minute of one session for which `/v1/authorize` is asked; 0 turns it off',
+    default: '6000',
     parse: integer(0, 1_000_000_000),
   }),
   LIMIT_FEEDS: variable({

@@ -1,6 +1,7 @@
 /** Opens what the service stands on, as it is configured: database, Redis, keys, lists. */
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
 import { createInProcessLimiter } from './adapters/in-process/attempt-limiter.js';
+import { createInProcessRequestLimiter } from './adapters/in-process/request-limiter.js';
 import { createInProcessProjection } from './adapters/in-process/revocation-projection.js';
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, verifySignature } from './adapters/node-crypto/token-signer.js';
@@ -20,8 +21,10 @@ import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
 import type { PlaceFiles, Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
+import type { RequestLimiterOf } from './ports/request-limiter.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
+import type { WebhookSender } from './ports/webhook-sender.js';
 
 export interface Log {
   info(fields: object, message: string): void;
@@ -33,6 +36,7 @@ export interface Messaging {
   announcements: Announcements;
   projection: RevocationProjection;
   limiterOf: LimiterOf;
+  requestLimiterOf: RequestLimiterOf;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,8 @@ export interface Foundation extends Omit<Messaging, 'close'> {
   metrics: Metrics;
   clock: Clock;
   random: Random;
+  /** Unset: over HTTP. */
+  webhookSender?: WebhookSender;
 }
 
 /** Only the one that is used is loaded: the embedded database is a large module. */
@@ -82,16 +88,18 @@ export async function openMessaging(
         DATABASE_URL === null ? null : createRevocationStore(database),
       ),
       limiterOf: (_kind, settings) => inProcess(settings),
+      requestLimiterOf: (_kind, limit) => createInProcessRequestLimiter(limit, systemClock),
       async close() {},
     };
   }
-  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }, limiters, insured] =
+  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }, limiters, insured, requests] =
     await Promise.all([
       import('./adapters/redis/connection.js'),
       import('./adapters/redis/announcements.js'),
       import('./adapters/redis/revocation-projection.js'),
       import('./adapters/redis/attempt-limiter.js'),
       import('./adapters/insured/attempt-limiter.js'),
+      import('./adapters/redis/request-limiter.js'),
     ]);
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
   const installation = installationOf(database);
@@ -99,6 +107,16 @@ export async function openMessaging(
     metrics.failuresShared(reached);
     if (reached) log.info({}, 'failed attempts are counted for all nodes again');
     else log.warn({}, 'failed attempts are counted by each node for itself: Redis does not answer');
+  });
+  const sharedRequests = requests.createSharedRequests({
+    redis,
+    installation,
+    clock: systemClock,
+    onChange(reached) {
+      metrics.requestsShared(reached);
+      if (reached) log.info({}, 'requests are counted for all nodes again');
+      else log.warn({}, 'requests are counted by each node for itself: Redis does not answer');
+    },
   });
   return {
     announcements: createRedisAnnouncements(redis),
@@ -109,7 +127,11 @@ export async function openMessaging(
         limiters.createRedisLimiter(redis, installation, kind, settings, limiterPatience),
         inProcess(settings),
       ),
-    close: redis.close,
+    requestLimiterOf: sharedRequests.limiterOf,
+    close() {
+      sharedRequests.close();
+      return redis.close();
+    },
   };
 }
 

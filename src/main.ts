@@ -30,6 +30,7 @@ import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { followPlaces } from './jobs/places.js';
 import { startRevocations } from './jobs/revocations.js';
+import { startWebhooks } from './jobs/webhooks.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
 const DATABASE_WAIT_MS = 60_000;
@@ -85,7 +86,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const database = await openDatabase(config, log);
   const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
   const messaging = await openMessaging(config, database, log, metrics);
-  const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
+  const { announcements, projection, limiterOf, requestLimiterOf, close: closeMessaging } = messaging;
   const closing: (() => Promise<void> | void)[] = [
     closeMessaging,
     () => database.close(),
@@ -103,6 +104,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       announcements,
       projection,
       limiterOf,
+      requestLimiterOf,
       keks,
       signer,
       places,
@@ -134,6 +136,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(tellOfBlocks(services.blocks, log));
     closing.unshift(followPlaces(places, log));
     closing.unshift(startDetection(services.detection, log, within));
+    closing.unshift(startWebhooks(services.webhookSending, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

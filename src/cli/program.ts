@@ -14,6 +14,7 @@ import { revokeCommand } from './revoke.js';
 import { serveCommand } from './serve.js';
 import { usersCommand } from './users.js';
 import { versionCommand } from './version.js';
+import { webhooksCommand } from './webhooks.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
 
@@ -26,6 +27,7 @@ const commands = [
   revokeCommand,
   auditCommand,
   anomaliesCommand,
+  webhooksCommand,
   doctorCommand,
 ];
 

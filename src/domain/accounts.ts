@@ -198,9 +198,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const stored = { ...session, deviceName: request.deviceName ?? null, caller: request.caller };
     // While the hash was computed the account may have been disabled, or its password changed.
     if (!(await sessions.create(stored, user.passwordChangedAt, succeeded))) throw new Refusal('invalid_credentials');
-    const { roles } = user;
-    const { requiredRoles, accessTokenTtl } = client;
-    return tokens.issue({ session, roles, userDisabled: false, requiredRoles, accessTokenTtl }, secret, at);
+    return tokens.issue({ session, roles: user.roles, accessTokenTtl: client.accessTokenTtl }, secret, at);
   }
 
   const aboutPassword = (

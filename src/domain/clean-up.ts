@@ -70,7 +70,7 @@ export function createCleanUp({ rows, seals, auditRetention, metrics, clock }: C
   return {
     async run() {
       const begun = clock.monotonic();
-      const removed = { sessions: 0, revocations: 0, audit_events: 0 };
+      const removed = { sessions: 0, revocations: 0, webhook_deliveries: 0, audit_events: 0 };
       for (const [i, what] of kinds.entries()) {
         const deadline = begun + (RUN_MS * (i + 1)) / kinds.length;
         const before = later(clock.now(), -KEPT_S[what]);

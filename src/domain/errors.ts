@@ -35,6 +35,9 @@ export const errorCodes = {
   client_exists: 'There is a client with this id already',
   client_required: 'Every installation has this client; it is not deleted',
   client_public: 'A public client has no secret',
+  webhook_limit: 'There are as many webhooks as there may be',
+  webhook_disabled: 'The webhook is disabled',
+  delivery_not_failed: 'The delivery has not failed',
   // Refresh (tokens.md in the order of its table)
   idempotency_key_reused: 'The Idempotency-Key was already used for another token of this session',
   refresh_superseded: 'This is a late duplicate of a refresh that was answered',
@@ -69,7 +72,7 @@ export const errorCodes = {
   kek_unusable: 'There is no key-encryption key that may be used',
   // The service
   too_many_attempts: 'Too many failed attempts, from this address or at this account',
-  too_many_requests: 'Too many requests from this address',
+  too_many_requests: 'Too many requests, from this address, of this client or of this session',
   overloaded: 'The service has too much to do at the moment',
   signing_key_unavailable: 'The service has no signing key that it may use at the moment',
   store_unavailable: 'The service cannot reach its database at the moment',

@@ -25,7 +25,7 @@ import {
 import type { Revocations } from './revocations.js';
 import type { IssuedTokens, SessionTokens } from './session-tokens.js';
 import type { ProvePassword } from './step-up.js';
-import type { AuditEvent, Caller, Instant, Session, SessionWithOwner } from './types.js';
+import type { AuditEvent, Caller, Instant, Session, SessionWithOwner, TokenSource } from './types.js';
 
 export interface RefreshSettings {
   /** Seconds for which a retry with its key is answered; Infinity for as long as the session lives. */
@@ -224,7 +224,7 @@ export function createRefresh(
     return found === null ? null : { found, secret };
   }
 
-  async function answer(outcome: RefreshOutcome, found: SessionWithOwner, secret: Uint8Array, at: Instant) {
+  async function answer(outcome: RefreshOutcome, found: TokenSource, secret: Uint8Array, at: Instant) {
     return { outcome, ...(await tokens.issue(found, secret, at)) };
   }
 

@@ -103,6 +103,11 @@ export interface SessionWithOwner {
   accessTokenTtl: number;
 }
 
+/** What the tokens of a session are made of. Of its rotations the latest is enough. */
+export type TokenSource = Pick<SessionWithOwner, 'roles' | 'accessTokenTtl'> & {
+  session: Omit<Session, 'currentHash' | 'previousHash' | 'revokedAt' | 'revokeReason' | 'stepUpAt'>;
+};
+
 /** What a person sees in the list of devices. */
 export interface SessionSummary {
   id: SessionId;
@@ -191,7 +196,16 @@ export interface AuditEvent extends Caller {
     | 'signing_key.promoted'
     | 'signing_key.retired'
     | 'signing_key.revoked'
-    | 'signing_key.rewrapped';
+    | 'signing_key.rewrapped'
+    | 'webhook.created'
+    | 'webhook.updated'
+    | 'webhook.deleted'
+    | 'webhook.secret_rotated'
+    | 'webhook.rewrapped'
+    | 'webhook.tested'
+    | 'webhook.retried'
+    | 'webhook.failed'
+    | 'webhook.disabled';
   outcome: 'success' | 'failure';
   /** `user:<id>`, `client:<client_id>`, `cli:<name>`, `service` or `anonymous`. */
   actor: string;

@@ -86,7 +86,7 @@ export function authorizeRoutes(app: App, { sessions }: Services, { authorizeAud
     exposeHeadRoute: false,
     // Answered to whoever does the check, which is no browser: a preflight's 204 would let something through. Nor are
     // these the requests of one address: they are as many as the backends behind a gateway have.
-    config: { cors: { preflight: false }, rateLimit: false as const, asksForOthers: true },
+    config: { cors: { preflight: false }, uncounted: true, asksForOthers: true },
   };
 
   async function answer(request: FastifyRequest, reply: FastifyReply, audience: string | null, scope: string) {

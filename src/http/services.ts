@@ -22,14 +22,18 @@ import type { SigningKeys } from '../domain/signing-keys.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
 import type { RevokeToken } from '../domain/token-revocation.js';
 import type { UserAdministration } from '../domain/user-administration.js';
+import type { WebhookAdministration } from '../domain/webhook-administration.js';
+import type { WebhookSending } from '../domain/webhook-sending.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
+import type { RequestLimiters } from './request-limits.js';
 
 /** What administrators do: one member a noun, each with a file of routes in http/admin. */
 export interface Administration {
   users: UserAdministration;
   clients: ClientAdministration;
   keys: Omit<SigningKeys, 'tend'>;
+  webhooks: WebhookAdministration;
   revocations: RevocationAdministration;
   audit: AuditAdministration;
 }
@@ -50,11 +54,13 @@ export interface Services {
   administration: Administration;
   guard: Guard;
   detection: Detection;
+  requestLimiters: RequestLimiters;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;
   auditSealing: AuditSealing;
   cleanUp: CleanUp;
+  webhookSending: WebhookSending;
   readiness: Readiness;
   places: Places;
   metrics: Metrics;

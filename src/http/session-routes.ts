@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
+import { parseRefreshToken } from '../domain/refresh-token.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
 import { authenticate, bearerOf, guarded } from './bearer.js';
@@ -64,8 +65,16 @@ export async function refreshAndAnswer(
   const header = request.headers['idempotency-key'];
   const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
   const caller = callerOf(request);
+  const { limits } = request.server;
+  const claimed = parseRefreshToken(refreshToken)?.sessionId;
+  if (claimed !== undefined) limits.admitSession(claimed);
   const attempt = () => refresh({ refreshToken, idempotencyKey, clientId, password, caller });
-  const result = await guarded(request, attempt, forOthers);
+  const result = await guarded(request, attempt, forOthers).catch((error) => {
+    const { genuine, subject } = error instanceof Refusal ? error : { genuine: false };
+    if (genuine && subject?.sid !== undefined) limits.countSession(request, subject.sid);
+    throw error;
+  });
+  limits.countSession(request, result.response.session_id);
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
   // A replay is the same use again, and a service that has proved who it is has another address than its user.

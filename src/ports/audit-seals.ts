@@ -44,7 +44,7 @@ export interface AuditSeals {
   events(after: string, upTo: string, limit: number): Promise<AuditRecord[]>;
   /**
    * Removes about `limit` events, whole batches from the beginning that were sealed before `before` and have been for
-   * `keptS` by the store's clock; an event tells of it. Null, with nothing removed, while another node is at it.
+   * `keptS` by the store's clock, and that every enabled webhook has been through; an event tells of it. Null, with nothing removed, while another node is at it.
    */
   expire(before: Date, keptS: number, limit: number): Promise<number | null>;
 }

@@ -1,13 +1,13 @@
 import type { Instant } from '../domain/types.js';
 
 /** What ends by itself, and is taken away some time after. */
-export type Expiring = 'sessions' | 'revocations';
+export type Expiring = 'sessions' | 'revocations' | 'webhook_deliveries';
 
 /** With the events of the audit trail, which are kept as long as the settings say. */
 export type Cleaned = Expiring | 'audit_events';
 
-/** How long what has ended stays, seconds: a client that comes late is told that its session expired. */
-export const KEPT_S: Record<Expiring, number> = { sessions: 86_400, revocations: 0 };
+/** How long what has ended stays, seconds: a client that comes late is told that its session expired. A delivery says when. */
+export const KEPT_S: Record<Expiring, number> = { sessions: 86_400, webhook_deliveries: 0, revocations: 0 };
 
 export interface RemovedBatch {
   rows: number;

@@ -2,6 +2,7 @@ import type { Policy } from '../domain/anomalies/policy.js';
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Cleaned } from './expired-rows.js';
+import type { RequestSubject } from './request-limiter.js';
 
 export interface AnsweredRequest {
   method: string;
@@ -35,6 +36,10 @@ export interface Metrics {
   followers(count: number): void;
   /** Whether failed attempts are counted for all nodes; else each node counts for itself. */
   failuresShared(shared: boolean): void;
+  /** The same for requests. */
+  requestsShared(shared: boolean): void;
+  /** A request was refused because its subject had had all. */
+  requestRefused(subject: RequestSubject): void;
   /** Failed attempts have reached a limit. */
   blocked(subject: Counted): void;
   /** Something was done about a session that looks stolen. */
@@ -45,7 +50,15 @@ export interface Metrics {
   detectionDropped(uses: number): void;
   /** From a use until it was judged and acted upon. */
   detected(seconds: number): void;
+  /** An attempt to deliver a webhook is over. */
+  webhookAttempted(outcome: WebhookOutcome): void;
+  /** Deliveries that are pending, for how long the oldest has been, and endpoints that are disabled. */
+  webhookBacklog(pending: number, oldestS: number, disabled: number): void;
 }
+
+/** `retried`: it failed, and is tried again; `failed`: it was given up. */
+export const webhookOutcomes = ['delivered', 'retried', 'failed'] as const;
+export type WebhookOutcome = (typeof webhookOutcomes)[number];
 
 /** What failed attempts are counted for. */
 export const countedSubjects = ['address', 'account', 'device'] as const;
@@ -64,9 +77,13 @@ export const countNothing: Metrics = {
   auditUnsealed() {},
   followers() {},
   failuresShared() {},
+  requestsShared() {},
+  requestRefused() {},
   blocked() {},
   anomaly() {},
   detectionQueue() {},
   detectionDropped() {},
   detected() {},
+  webhookAttempted() {},
+  webhookBacklog() {},
 };

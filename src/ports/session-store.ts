@@ -8,6 +8,7 @@ import type {
   SessionSummary,
   SessionWithOwner,
   Sha256,
+  TokenSource,
   UserId,
 } from '../domain/types.js';
 
@@ -58,7 +59,7 @@ export interface SessionStore {
    * Row 1 of the state machine as one conditional statement. Of any number of concurrent attempts with one token
    * exactly one gets the changed row; the others get null once it is committed, and read what is there.
    */
-  rotate(attempt: RotationAttempt): Promise<SessionWithOwner | null>;
+  rotate(attempt: RotationAttempt): Promise<TokenSource | null>;
   /**
    * Ends the step-up of a live session that the password was given for, together with the audit event. False when it is
    * no longer the one that is pending.

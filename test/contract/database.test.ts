@@ -36,7 +36,7 @@ t.test('a migration that failed is refused until it is marked as rolled back, an
   await execute(database, 'UPDATE _prisma_migrations SET rolled_back_at = now()');
   await execute(
     database,
-    'DROP TABLE devices, sessions, users, clients, signing_keys, audit_events, audit_seals, revocations, installation',
+    'DROP TABLE webhook_deliveries, webhook_endpoints, devices, sessions, users, clients, signing_keys, audit_events, audit_seals, revocations, installation',
   );
   await execute(database, 'DROP FUNCTION keyturn_hmac_sha256');
   await execute(database, 'DROP FUNCTION keyturn_xor_word');

@@ -98,7 +98,8 @@ async function contract(t: Test, database: Database): Promise<void> {
     const at = later(now, 60);
     const first = attempt(made, { key: 'K1', at });
     const rotated = await store.rotate(first);
-    t.same(rotated?.session, {
+    const found = await store.find(made.session.id);
+    t.same(found?.session, {
       ...made.session,
       generation: 1,
       previousHash: made.session.currentHash,
@@ -107,7 +108,7 @@ async function contract(t: Test, database: Database): Promise<void> {
       rotations: [{ at, key: 'K1' }],
       idleExpiresAt: later(at, 14 * 86_400),
     });
-    t.same(await store.find(made.session.id), rotated);
+    t.match(found, { ...rotated }, 'and what its tokens are made of is told at once');
     t.equal(await store.rotate(first), null, 'and the old token rotates no more');
   });
 

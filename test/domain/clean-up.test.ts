@@ -22,7 +22,13 @@ class Audited {
 }
 
 /** Rows by the instant of their end; a batch takes `seconds`. */
-function setUp(ends: Record<Expiring, number[]>, seconds = 0.01, isBusy = () => false, audited = new Audited([])) {
+function setUp(
+  ended: Partial<Record<Expiring, number[]>>,
+  seconds = 0.01,
+  isBusy = () => false,
+  audited = new Audited([]),
+) {
+  const ends: Record<Expiring, number[]> = { sessions: [], revocations: [], webhook_deliveries: [], ...ended };
   const clock = fakeClock();
   const pauses: number[] = [];
   const counted: [Cleaned, number][] = [];
@@ -53,12 +59,13 @@ t.test('what has ended is removed: sessions a day later, revocations at once', a
   t.match(await run(), { sessions: 1, revocations: 1 });
   t.same(counted, [
     ['sessions', 0],
+    ['webhook_deliveries', 0],
     ['revocations', 0],
   ]);
 });
 
 t.test('a batch begins where the one before ended, and between them is a pause as long as it took', async (t) => {
-  const { run, pauses, asked } = setUp({ sessions: [], revocations: endings(2_500, START) });
+  const { run, pauses, asked } = setUp({ revocations: endings(2_500, START) });
   t.match(await run(), { sessions: 0, revocations: 2_500 });
   const begun = asked.filter(({ what }) => what === 'revocations').map(({ from }) => from);
   t.same(begun, [0, START - 1_501, START - 501]);
@@ -66,26 +73,26 @@ t.test('a batch begins where the one before ended, and between them is a pause a
 });
 
 t.test('a run ends after 50 seconds, and says how much is left', async (t) => {
-  const { run, counted } = setUp({ sessions: [], revocations: endings(5_000, START) }, 20);
+  const { run, counted } = setUp({ revocations: endings(5_000, START) }, 15);
   t.match(await run(), { sessions: 0, revocations: 2_000 });
   t.same(counted.at(-1), ['revocations', 3_000]);
 });
 
-t.test('however many sessions there are, half of the time is for revocations', async (t) => {
-  const ended = START - DAY_S * 1000;
-  const { run } = setUp({ sessions: endings(9_000, ended), revocations: endings(9_000, START) }, 5);
-  t.match(await run(), { sessions: 5_000, revocations: 5_000 });
+t.test('however many sessions there are, the others have their time, each a third', async (t) => {
+  const [ended, all] = [START - DAY_S * 1000, endings(9_000, START)];
+  const { run } = setUp({ sessions: endings(9_000, ended), webhook_deliveries: all, revocations: all }, 5);
+  t.match(await run(), { sessions: 4_000, webhook_deliveries: 3_000, revocations: 3_000 });
 });
 
 t.test('while another node is at it, nothing is removed', async (t) => {
-  const { run } = setUp({ sessions: [], revocations: [START - 1] }, 0.01, () => true);
+  const { run } = setUp({ revocations: [START - 1] }, 0.01, () => true);
   t.match(await run(), { sessions: 0, revocations: 0 });
 });
 
 t.test('audit events go in whole days, batch by batch until none is left', async (t) => {
   const audited = new Audited([900, 300]);
-  const { run, pauses } = setUp({ sessions: [], revocations: [] }, 0.01, undefined, audited);
-  t.same(await run(), { sessions: 0, revocations: 0, audit_events: 1_200 });
+  const { run, pauses } = setUp({}, 0.01, undefined, audited);
+  t.same(await run(), { sessions: 0, revocations: 0, webhook_deliveries: 0, audit_events: 1_200 });
   const [asked] = audited.asked;
   t.same(asked, ['2025-01-25T00:00:00.000Z', 400 * DAY_S]);
   t.equal(audited.asked.length, 3);
@@ -94,9 +101,9 @@ t.test('audit events go in whole days, batch by batch until none is left', async
 
 t.test('audit events stay for ever with a retention of 0, and as long as another node is at it', async (t) => {
   const kept = new Audited([100], 0);
-  t.match(await setUp({ sessions: [], revocations: [] }, 0.01, undefined, kept).run(), { audit_events: 0 });
+  t.match(await setUp({}, 0.01, undefined, kept).run(), { audit_events: 0 });
   t.same(kept.asked, []);
   const busy = new Audited([null, 100]);
-  t.match(await setUp({ sessions: [], revocations: [] }, 0.01, undefined, busy).run(), { audit_events: 0 });
+  t.match(await setUp({}, 0.01, undefined, busy).run(), { audit_events: 0 });
   t.equal(busy.asked.length, 1);
 });

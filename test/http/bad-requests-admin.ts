@@ -5,10 +5,16 @@ import type { Genuine } from './bad-requests.js';
 /** What is known of an operation; the rest follows from the document. */
 export type Part = Partial<Omit<Genuine, 'path' | 'method' | 'operation'>>;
 
-export function adminRequests(notEmails: readonly string[], kid: string): Record<string, Part[]> {
+export function adminRequests(notEmails: readonly string[], kid: string, webhook: string): Record<string, Part[]> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const oneKey = `/v1/admin/keys/${kid}`;
+  const oneWebhook = `/v1/admin/webhooks/${webhook}`;
+  const badWebhook = {
+    url: ['', 'x', 'http://siem.example.com/', 'https://u:p@x.example/', 'https://10.0.0.1/', 'https://x.example/ y'],
+    events: [[], ['**'], ['login'], ['login.*', 'login.*'], ['Login.failed'], [''], ['a.b.c']],
+    description: ['', 'a\0b', 'd'.repeat(201)],
+  };
   const badList = ['two words', 'a"b', 'n'.repeat(300)].map((entry) => [entry]).concat([['twice', 'twice']]);
   const badClient = {
     name: ['', 'a\0b', 'n'.repeat(201)],
@@ -65,6 +71,24 @@ export function adminRequests(notEmails: readonly string[], kid: string): Record
       {
         members: { kind: 'jti', value: 'not-yet-revoked' },
         wrong: { kind: ['sid', 'sub', 'all'], value: ['a b', 'a.b.c', '..', 'x'.repeat(129), 'y'.repeat(8193)] },
+      },
+    ],
+    'post /v1/admin/webhooks': [
+      { members: { url: 'https://siem.example.com/', events: ['login.*'] }, wrong: badWebhook },
+    ],
+    'get /v1/admin/webhooks/{id}': [{ url: oneWebhook }],
+    'patch /v1/admin/webhooks/{id}': [
+      { url: oneWebhook, members: { disabled: true }, wrong: { ...badWebhook, disabled: ['true', 1, null] } },
+    ],
+    'delete /v1/admin/webhooks/{id}': [{ url: oneWebhook }],
+    'post /v1/admin/webhooks/{id}/secret': [{ url: `${oneWebhook}/secret` }],
+    'post /v1/admin/webhooks/{id}/test': [{ url: `${oneWebhook}/test` }],
+    'get /v1/admin/webhooks/{id}/deliveries': [{ url: `${oneWebhook}/deliveries` }],
+    'post /v1/admin/webhooks/{id}/retries': [
+      {
+        url: `${oneWebhook}/retries`,
+        members: { delivery_id: '01970000-0000-7000-8000-000000000001' },
+        wrong: { delivery_id: ['x', 'urn:uuid:x', 1] },
       },
     ],
     'post /v1/admin/keys/{kid}/promote': [{ url: `${oneKey}/promote` }],

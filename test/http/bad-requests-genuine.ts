@@ -1,6 +1,6 @@
 /** For every operation of the document a request that would be carried out, as far as one is known. */
 
-import { adminTokens } from '../support/administrator.js';
+import { AT_THE_CONSOLE, adminTokens } from '../support/administrator.js';
 import { oauthOf } from '../support/oauth.js';
 import type { TestService } from '../support/service.js';
 import { PASSWORD } from '../support/service.js';
@@ -108,6 +108,10 @@ export async function genuineRequests(
   };
   const admin = await adminTokens(service);
   const [signing] = await service.services.signingKeys.list();
+  const { endpoint: webhook, secret: webhookSecret } = await service.services.administration.webhooks.create(
+    { url: 'https://siem.example.com/', events: ['*'], description: null },
+    AT_THE_CONSOLE,
+  );
   const target = await service.register('target@example.com');
   const invented = [
     ...[
@@ -158,7 +162,7 @@ export async function genuineRequests(
         },
       },
     ],
-    ...adminRequests(notEmails, signing?.kid ?? ''),
+    ...adminRequests(notEmails, signing?.kid ?? '', webhook.id),
     'post /v1/refresh': [{ members: refreshToken, wrong: { refresh_token: invented } }],
     // Without a body it is the bearer token that says which session ends; with one there must be none.
     'post /v1/logout': [
@@ -283,5 +287,5 @@ export async function genuineRequests(
     ),
   );
   const tokens = [mine.access_token, mine.refresh_token, other.refresh_token, admin.access_token, admin.refresh_token];
-  return { genuine, secrets: [...tokens, feedToken, PASSWORD, secret, feed.secret] };
+  return { genuine, secrets: [...tokens, feedToken, PASSWORD, secret, feed.secret, webhookSecret] };
 }

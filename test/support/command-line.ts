@@ -53,7 +53,7 @@ export function commandsOn(app: App) {
     };
     noteSecret(input.trim(), ...(answers ?? []));
     const code = await runProgram(args, context);
-    noteSecret(/^(?:password|client_secret) +(\S+)$/m.exec(said.stdout)?.[1]);
+    noteSecret(/^(?:password|client_secret|secret) +(\S+)$/m.exec(said.stdout)?.[1]);
     return { code, ...said };
   }
 

@@ -37,6 +37,7 @@ const secretMembers = [
   'access_token',
   'client_secret',
   'device_token',
+  'secret',
   'pem',
 ];
 

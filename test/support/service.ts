@@ -3,6 +3,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { createInProcessLimiter } from '../../src/adapters/in-process/attempt-limiter.js';
+import { createInProcessRequestLimiter } from '../../src/adapters/in-process/request-limiter.js';
 import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
 import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
@@ -20,8 +21,10 @@ import type { Clock } from '../../src/ports/clock.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
 import { nowhere } from '../../src/ports/places.js';
+import type { RequestLimiterOf } from '../../src/ports/request-limiter.js';
 import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
+import type { WebhookSender } from '../../src/ports/webhook-sender.js';
 import { type FakeClock, fakeClock } from './clock.js';
 import { fastDatabase } from './databases.js';
 import { keepLog, noteSecret, noteSecretsOf } from './run-log.js';
@@ -35,6 +38,9 @@ export const testEnvironment = {
   LIMIT_FAILURES: '0',
   LIMIT_ACCOUNT_FAILURES: '0',
   LIMIT_REQUESTS: '0',
+  LIMIT_CLIENT_REQUESTS: '0',
+  LIMIT_SESSION_REQUESTS: '0',
+  LIMIT_CHECKS: '0',
 };
 
 export const ISSUER = 'http://127.0.0.1:3000';
@@ -55,7 +61,9 @@ export interface ServiceOptions {
   breachedPasswords?: BreachedPasswords;
   projection?: RevocationProjection;
   limiterOf?: LimiterOf;
+  requestLimiterOf?: RequestLimiterOf;
   metrics?: PrometheusMetrics;
+  webhookSender?: WebhookSender;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -109,6 +117,8 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     announcements: createInProcessAnnouncements(),
     projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
     limiterOf: options.limiterOf ?? ((_kind, settings) => createInProcessLimiter(settings, options.clock ?? clock)),
+    requestLimiterOf:
+      options.requestLimiterOf ?? ((_kind, limit) => createInProcessRequestLimiter(limit, options.clock ?? clock)),
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? nowhere,
@@ -116,6 +126,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     metrics,
     clock: options.clock ?? clock,
     random: systemRandom,
+    ...(options.webhookSender && { webhookSender: options.webhookSender }),
   });
   await services.clients.seed();
   await services.keys.load();

@@ -85,10 +85,15 @@ const beginning: Statement = {
     ORDER BY id DESC LIMIT 1`,
 };
 
+/** What a webhook that is enabled has not been through yet stays. The least of nothing is not looked at. */
 const expire: Statement = {
   name: 'audit_expire',
   text: `SELECT events FROM keyturn_audit_expire(
-      least($1::timestamptz, now() - make_interval(secs => $2::float8)), $3::integer) AS expired (events)`,
+      least($1::timestamptz, now() - make_interval(secs => $2::float8), (
+        SELECT sealed_at FROM audit_seals
+        WHERE audit_seals.sequence > (SELECT min(seal) FROM webhook_endpoints WHERE disabled_at IS NULL)
+        ORDER BY audit_seals.sequence LIMIT 1
+      )), $3::integer) AS expired (events)`,
 };
 
 type SealRow = Omit<AuditSeal, 'sealedAt'> & { sealedAt: Date };

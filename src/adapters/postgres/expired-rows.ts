@@ -33,8 +33,13 @@ const counting = (table: Expiring): Statement => ({
   text: `SELECT count(*)::integer AS rows FROM (SELECT FROM ${table} WHERE ${due(table, '$1')} LIMIT $2) AS expired`,
 });
 
-const removals = { sessions: removal('sessions'), revocations: removal('revocations') };
-const countings = { sessions: counting('sessions'), revocations: counting('revocations') };
+const forEach = (statement: (table: Expiring) => Statement): Record<Expiring, Statement> => ({
+  sessions: statement('sessions'),
+  revocations: statement('revocations'),
+  webhook_deliveries: statement('webhook_deliveries'),
+});
+const removals = forEach(removal);
+const countings = forEach(counting);
 
 export const createExpiredRows = (database: Database): ExpiredRows => ({
   async remove(what, from, before, limit) {

@@ -1,26 +1,21 @@
 /** Sessions. A statement here does all of one change, its audit event included, or nothing. */
-import {
-  type Instant,
-  instant,
-  type RevokeReason,
-  type Rotation,
-  type SessionId,
-  type SessionSummary,
-  type SessionWithOwner,
-  type Sha256,
-  type UserId,
-} from '../../domain/types.js';
+import type { SessionId, SessionWithOwner } from '../../domain/types.js';
 import type { Flags } from '../../ports/detection-store.js';
 import type { SessionStore } from '../../ports/session-store.js';
 import { AUDIT_VALUES, auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
 import { endedByRule } from './revocation-store.js';
 import { endSession, endSessionsOf, lockUser, revokeOwner } from './session-ending.js';
-
-const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
-  s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.created_at,
-  coalesce(s.revoked_at, ${endedByRule}) AS revoked_at, s.revoke_reason, s.step_up_at,
-  u.roles, u.disabled_at, c.required_roles, c.access_token_ttl`;
+import {
+  at,
+  flaggedOf,
+  type RotatedRow,
+  type Row,
+  returned,
+  rotated,
+  toDomain,
+  toTokenSource,
+} from './session-rows.js';
 
 const withOwner = 'FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id';
 const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${withOwner} WHERE s.id = $1` };
@@ -32,7 +27,7 @@ const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${with
  * address: an old one never stands beside a new address. A step-up that is pending is passed by whoever gave the password
  * for that very one, and by nobody else; the row is looked at again after a wait for whoever has asked for it just now.
  */
-const rotate: Statement = {
+export const rotate: Statement = {
   name: 'session_rotate',
   text: `UPDATE sessions s SET
       generation = s.generation + 1,
@@ -55,7 +50,7 @@ const rotate: Statement = {
       AND s.step_up_at IS NOT DISTINCT FROM $15::timestamptz
       AND u.id = s.user_id AND u.disabled_at IS NULL
       AND c.client_id = s.client_id AND c.required_roles <@ u.roles
-    RETURNING ${returned}`,
+    RETURNING ${rotated}`,
 };
 
 /**
@@ -135,61 +130,6 @@ const listLive: Statement = {
     ORDER BY last_seen_at DESC, id LIMIT $3`,
 };
 
-interface Row {
-  id: SessionId;
-  user_id: UserId;
-  client_id: string;
-  audience: string;
-  scope: string;
-  generation: number;
-  current_hash: Uint8Array;
-  previous_hash: Uint8Array | null;
-  rotation_salt: Uint8Array;
-  rotations: Rotation[];
-  family_key: Uint8Array;
-  idle_expires_at: Date;
-  expires_at: Date;
-  revoked_at: Date | null;
-  revoke_reason: RevokeReason | null;
-  step_up_at: Date | null;
-  created_at: Date;
-  roles: string[];
-  disabled_at: Date | null;
-  required_roles: string[];
-  access_token_ttl: number;
-}
-
-const at = (date: Date): Instant => instant(date.getTime());
-
-const flaggedOf = (row: { flagged_at: Date | null; flags: Flags | null }): SessionSummary['flagged'] =>
-  row.flagged_at && { at: at(row.flagged_at), reasons: (row.flags?.findings ?? []).map(({ why }) => why) };
-
-const toDomain = (row: Row): SessionWithOwner => ({
-  session: {
-    id: row.id,
-    userId: row.user_id,
-    clientId: row.client_id,
-    audience: row.audience,
-    scope: row.scope,
-    generation: row.generation,
-    currentHash: row.current_hash as Sha256,
-    previousHash: row.previous_hash as Sha256 | null,
-    rotationSalt: row.rotation_salt,
-    rotations: row.rotations,
-    familyKey: row.family_key,
-    idleExpiresAt: at(row.idle_expires_at),
-    expiresAt: at(row.expires_at),
-    revokedAt: row.revoked_at && at(row.revoked_at),
-    revokeReason: row.revoke_reason,
-    stepUpAt: row.step_up_at && at(row.step_up_at),
-    createdAt: at(row.created_at),
-  },
-  roles: row.roles,
-  userDisabled: row.disabled_at !== null,
-  requiredRoles: row.required_roles,
-  accessTokenTtl: row.access_token_ttl,
-});
-
 const one = (rows: Row[]): SessionWithOwner | null => (rows[0] === undefined ? null : toDomain(rows[0]));
 
 export const createSessionStore = (database: Database): SessionStore => ({
@@ -225,7 +165,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
   async rotate(attempt) {
     const statement = rotateWith[attempt.audits.length];
     if (statement === undefined) throw new Error('a rotation is told of by two events at most');
-    const rows = await database.query<Row>(statement, [
+    const [row] = await database.query<RotatedRow>(statement, [
       attempt.sessionId,
       attempt.generation,
       attempt.secretHash,
@@ -243,7 +183,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.proved && new Date(attempt.proved),
       ...attempt.audits.flatMap(auditValues),
     ]);
-    return one(rows);
+    return row === undefined ? null : toTokenSource(row, attempt);
   },
 
   async endStepUp(id, proved, event) {

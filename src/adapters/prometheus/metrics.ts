@@ -3,7 +3,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { policies } from '../../domain/anomalies/policy.js';
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
 import { renewalOutcomes } from '../../domain/sliding-sessions.js';
-import { countedSubjects, type Metrics } from '../../ports/metrics.js';
+import { countedSubjects, type Metrics, webhookOutcomes } from '../../ports/metrics.js';
+import { requestSubjects } from '../../ports/request-limiter.js';
 
 /** Connections: all there are, those nobody uses, and the callers that wait for one. */
 export interface PoolState {
@@ -144,6 +145,41 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     buckets: DETECTED_S,
     registers,
   });
+  const webhooks = new Counter({
+    name: 'keyturn_webhook_attempts_total',
+    help: 'Attempts to deliver a webhook, by what came of them',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of webhookOutcomes) webhooks.inc({ outcome }, 0);
+  const pendingWebhooks = new Gauge({
+    name: 'keyturn_webhook_pending',
+    help: 'Webhook deliveries that are neither taken nor given up, counted up to 100,000',
+    registers,
+  });
+  const pendingWebhooksAge = new Gauge({
+    name: 'keyturn_webhook_pending_seconds',
+    help: 'For how long the oldest of them has been there',
+    registers,
+  });
+  const disabledWebhooks = new Gauge({
+    name: 'keyturn_webhook_disabled',
+    help: 'Webhooks that are disabled',
+    registers,
+  });
+  const requestsShared = new Gauge({
+    name: 'keyturn_requests_shared',
+    help: 'Whether requests are counted for all nodes, and not in this process alone',
+    registers,
+  });
+  requestsShared.set(1);
+  const refusedRequests = new Counter({
+    name: 'keyturn_requests_refused_total',
+    help: 'Requests that were refused because there had been too many',
+    labelNames: ['subject'],
+    registers,
+  });
+  for (const subject of requestSubjects) refusedRequests.inc({ subject }, 0);
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -171,11 +207,19 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     },
     followers: (count) => followers.set(count),
     failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
+    requestsShared: (shared) => requestsShared.set(shared ? 1 : 0),
+    requestRefused: (subject) => refusedRequests.inc({ subject }),
     blocked: (subject) => blocks.inc({ subject }),
     anomaly: (action) => anomalies.inc({ action }),
     detectionQueue: (uses) => detectionQueue.set(uses),
     detectionDropped: (uses) => detectionDropped.inc(uses),
     detected: (seconds) => detections.observe(seconds),
+    webhookAttempted: (outcome) => webhooks.inc({ outcome }),
+    webhookBacklog(pending, oldestS, disabled) {
+      pendingWebhooks.set(pending);
+      pendingWebhooksAge.set(oldestS);
+      disabledWebhooks.set(disabled);
+    },
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
     text: () => registry.metrics(),

@@ -9,6 +9,7 @@ import { clientRoutes } from './client-routes.js';
 import { keyRoutes } from './key-routes.js';
 import { revocationRoutes } from './revocation-routes.js';
 import { userRoutes } from './user-routes.js';
+import { webhookRoutes } from './webhook-routes.js';
 
 /** Who asks, if he may; else it throws. Each handler begins with it. */
 export type WhoAsks = (request: FastifyRequest) => Promise<By>;
@@ -21,6 +22,7 @@ const nouns: readonly AdminRoutes[] = [
   revocationRoutes,
   auditRoutes,
   anomalyRoutes,
+  webhookRoutes,
 ];
 
 export const adminRoutes: AdminRoutes = (...parts) => {

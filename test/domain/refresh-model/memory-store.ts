@@ -4,7 +4,14 @@
  */
 import { createHmac } from 'node:crypto';
 import { sha256 } from '../../../src/domain/refresh-token.js';
-import { type Instant, later, type Session, type SessionId, type SessionWithOwner } from '../../../src/domain/types.js';
+import {
+  type Instant,
+  later,
+  type Session,
+  type SessionId,
+  type SessionWithOwner,
+  type TokenSource,
+} from '../../../src/domain/types.js';
 import type { RotationAttempt, SessionStore } from '../../../src/ports/session-store.js';
 
 export type RefreshStore = Pick<SessionStore, 'find' | 'rotate' | 'end' | 'endStepUp'> & {
@@ -60,6 +67,18 @@ export const withOwner = (session: Session): SessionWithOwner => ({
   accessTokenTtl: 900,
 });
 
+/** What `session_rotate` returns. */
+function tokenSourceOf({
+  currentHash,
+  previousHash,
+  revokedAt,
+  revokeReason,
+  stepUpAt,
+  ...session
+}: Session): TokenSource {
+  return { session: { ...session, rotations: session.rotations.slice(0, 1) }, roles: [], accessTokenTtl: 900 };
+}
+
 export function createMemoryStore(rows: Rows, statement = rotateStatement): RefreshStore {
   return {
     async find(id) {
@@ -71,7 +90,7 @@ export function createMemoryStore(rows: Rows, statement = rotateStatement): Refr
       if (row === undefined || !statement.where(row, attempt)) return null;
       const next = statement.set(row, attempt);
       rows.set(row.id, next);
-      return withOwner(next);
+      return tokenSourceOf(next);
     },
     async endStepUp(id, proved) {
       const row = rows.get(id);

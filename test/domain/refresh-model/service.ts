@@ -11,7 +11,7 @@ import {
   type RefreshSettings,
 } from '../../../src/domain/refresh.js';
 import { createSessionTokens } from '../../../src/domain/session-tokens.js';
-import type { Instant, SessionWithOwner } from '../../../src/domain/types.js';
+import type { Instant, TokenSource } from '../../../src/domain/types.js';
 import type { Clock } from '../../../src/ports/clock.js';
 import { countNothing } from '../../../src/ports/metrics.js';
 import type { Random } from '../../../src/ports/random.js';
@@ -34,7 +34,7 @@ export const isTemporary = (answer: Answer): boolean =>
 
 /** What is told of a process right after a statement of it. */
 export interface Watch {
-  rotated(attempt: RotationAttempt, found: SessionWithOwner | null): void;
+  rotated(attempt: RotationAttempt, found: TokenSource | null): void;
   read(at: Instant): void;
   steppedUp(done: boolean): void;
   ended(done: boolean): void;

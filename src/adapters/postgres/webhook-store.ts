@@ -1,0 +1,165 @@
+/** Webhooks and their deliveries, for administrators. */
+import { instant } from '../../domain/types.js';
+import type { Delivery, DeliveryState, SendError } from '../../domain/webhooks.js';
+import type { WebhookStore } from '../../ports/webhook-store.js';
+import { appendAudit, auditInsert, auditValues } from './audit.js';
+import type { Database, Statement } from './database.js';
+import {
+  type EndpointRow,
+  endpointColumns,
+  latestSeal,
+  lockEndpoint,
+  storeEndpoint,
+  toDate,
+  toEndpoint,
+  toInstant,
+} from './webhook-rows.js';
+
+/** Held while one is added, so that two at once are counted one after the other. */
+const LOCK = '7310868735422866533';
+
+const list: Statement = {
+  name: 'webhook_list',
+  text: `SELECT ${endpointColumns} FROM webhook_endpoints AS e ORDER BY e.id`,
+};
+const find: Statement = {
+  name: 'webhook_find',
+  text: `SELECT ${endpointColumns} FROM webhook_endpoints AS e WHERE e.id = $1`,
+};
+const lockAll: Statement = { name: 'webhook_lock_all', text: `SELECT pg_advisory_xact_lock(${LOCK})` };
+const create: Statement = {
+  name: 'webhook_create',
+  text: `WITH made AS (
+      INSERT INTO webhook_endpoints (id, url, events, description, sealed_secrets, kek_id, created_at, seal)
+      SELECT $1::uuid, $2, $3::text[], $4, $5::bytea, $6, $7::timestamptz, ${latestSeal}
+      WHERE (SELECT count(*) FROM webhook_endpoints) < $8::integer RETURNING id
+    ), audited AS (${auditInsert(9, 'FROM made')})
+    SELECT id FROM made`,
+};
+const setSecrets: Statement = {
+  name: 'webhook_set_secrets',
+  text: `WITH changed AS (
+      UPDATE webhook_endpoints SET sealed_secrets = $3, kek_id = $4, previous_until = $5
+      WHERE id = $1 AND sealed_secrets = $2 RETURNING id
+    ), audited AS (${auditInsert(6, 'FROM changed')})
+    SELECT id FROM changed`,
+};
+const remove: Statement = {
+  name: 'webhook_delete',
+  text: `WITH gone AS (
+      DELETE FROM webhook_endpoints WHERE id = $1 RETURNING id
+    ), audited AS (${auditInsert(2, 'FROM gone')})
+    SELECT id FROM gone`,
+};
+
+const deliveryColumns = `id, event_id::text AS "eventId", event, state, attempts, made_at, next_at, last_at,
+  last_status AS "lastStatus", last_error AS "lastError"`;
+
+const addDelivery: Statement = {
+  name: 'webhook_delivery_add',
+  text: `WITH made AS (
+      INSERT INTO webhook_deliveries (id, endpoint_id, event, body, made_at, next_at)
+      SELECT $1::uuid, id, $3, $4, $5::timestamptz, $5 FROM webhook_endpoints
+      WHERE id = $2 AND disabled_at IS NULL FOR SHARE RETURNING *
+    ), audited AS (${auditInsert(6, 'FROM made')})
+    SELECT ${deliveryColumns} FROM made`,
+};
+const deliveries: Statement = {
+  name: 'webhook_deliveries',
+  text: `SELECT ${deliveryColumns} FROM webhook_deliveries
+    WHERE endpoint_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR id < $3)
+    ORDER BY webhook_deliveries.id DESC LIMIT $4`,
+};
+const findDelivery: Statement = {
+  name: 'webhook_delivery_find',
+  text: `SELECT ${deliveryColumns} FROM webhook_deliveries WHERE endpoint_id = $1 AND id = $2`,
+};
+const retry: Statement = {
+  name: 'webhook_deliveries_retry',
+  text: `WITH retried AS (
+      UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = $3, expires_at = NULL
+      WHERE endpoint_id = $1 AND state = 'failed' AND ($2::uuid IS NULL OR id = $2) RETURNING id
+    )
+    SELECT count(*)::integer AS retried FROM retried`,
+};
+
+interface DeliveryRow extends Pick<Delivery, 'id' | 'eventId' | 'event' | 'attempts' | 'lastStatus'> {
+  state: DeliveryState;
+  made_at: Date;
+  next_at: Date | null;
+  last_at: Date | null;
+  lastError: SendError | null;
+}
+
+const toDelivery = ({ made_at, next_at, last_at, ...row }: DeliveryRow): Delivery => ({
+  ...row,
+  madeAt: instant(made_at.getTime()),
+  nextAt: toInstant(next_at),
+  lastAt: toInstant(last_at),
+});
+
+export const createWebhookStore = (database: Database): WebhookStore => ({
+  async list() {
+    return (await database.query<EndpointRow>(list, [])).map(toEndpoint);
+  },
+
+  async find(id) {
+    const [row] = await database.query<EndpointRow>(find, [id]);
+    return row === undefined ? null : toEndpoint(row);
+  },
+
+  async create({ id, url, events, description, secrets, createdAt }, most, audit) {
+    return database.transaction(async (sql) => {
+      await sql.query(lockAll, []);
+      const values = [id, url, [...events], description, secrets.sealed, secrets.kekId, toDate(createdAt), most];
+      return (await sql.query(create, [...values, ...auditValues(audit)])).length > 0;
+    });
+  },
+
+  async change(id, decide, at) {
+    return database.transaction(async (sql) => {
+      const before = await lockEndpoint(sql, id);
+      if (before === null) return null;
+      const { changes, audit } = decide(before);
+      await appendAudit(sql, audit);
+      return storeEndpoint(sql, before, changes, at);
+    });
+  },
+
+  async setSecrets({ id, secrets }, after, audit) {
+    const { sealed, kekId } = after.secrets;
+    const values = [id, secrets.sealed, sealed, kekId, toDate(after.previousUntil)];
+    return (await database.query(setSecrets, [...values, ...auditValues(audit)])).length > 0;
+  },
+
+  async delete(id, audit) {
+    return (await database.query(remove, [id, ...auditValues(audit)])).length > 0;
+  },
+
+  async addDelivery(endpointId, { id, event, body }, at, audit) {
+    const values = [id, endpointId, event, body, toDate(at)];
+    const [row] = await database.query<DeliveryRow>(addDelivery, [...values, ...auditValues(audit)]);
+    return row === undefined ? null : toDelivery(row);
+  },
+
+  async deliveries(endpointId, state, after, limit) {
+    const rows = await database.query<DeliveryRow>(deliveries, [endpointId, state, after, limit]);
+    return rows.map(toDelivery);
+  },
+
+  async findDelivery(endpointId, id) {
+    const [row] = await database.query<DeliveryRow>(findDelivery, [endpointId, id]);
+    return row === undefined ? null : toDelivery(row);
+  },
+
+  async retry(endpointId, deliveryId, at, audit) {
+    return database.transaction(async (sql) => {
+      const endpoint = await lockEndpoint(sql, endpointId);
+      if (endpoint === null || endpoint.disabledAt !== null) return 0;
+      const [row] = await sql.query<{ retried: number }>(retry, [endpointId, deliveryId, toDate(at)]);
+      const retried = row?.retried ?? 0;
+      if (retried > 0) await appendAudit(sql, audit(retried));
+      return retried;
+    });
+  },
+});

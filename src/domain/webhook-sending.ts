@@ -1,0 +1,174 @@
+/**
+ * Webhooks on their way: sealed events become deliveries, and deliveries are sent until they are taken or given up. Each
+ * node does what no other one is doing.
+ */
+import type { Clock } from '../ports/clock.js';
+import type { Metrics } from '../ports/metrics.js';
+import type { Random } from '../ports/random.js';
+import type { Claimed, WebhookOutbox } from '../ports/webhook-outbox.js';
+import type { SendResult, WebhookSender } from '../ports/webhook-sender.js';
+import type { AuditRecord } from './audit-record.js';
+import { coalesced } from './coalesced.js';
+import type { Ids } from './ids.js';
+import { later } from './types.js';
+import { settle, type WebhookNews } from './webhook-retries.js';
+import type { WebhookSecrets } from './webhook-secrets.js';
+import { bodyOf, hostOf, type NewDelivery, signedHeaders, type WebhookEndpoint, wants } from './webhooks.js';
+
+/** Deliveries; with so many pending, an endpoint gets no more until some are taken or given up, and loses none. */
+export const MOST_PENDING = 10_000;
+/** Batches of events for each endpoint, in one run. */
+const ROUNDS = 20;
+/** Attempts under way at one time from this node: in all, of one endpoint, and of those that take nothing at the moment. */
+const MOST_UNDER_WAY = 50;
+const MOST_OF_ONE = 5;
+const MOST_FAILING = 20;
+const MOST_OF_ONE_FAILING = 1;
+/** Several times as long as an attempt may take. Seconds. */
+const LEASE_S = 60;
+/** When a delivery that this node cannot sign is looked at again. Seconds. */
+const UNSIGNED_S = 60;
+/** More are only "at least so many". */
+const MAX_COUNTED = 100_000;
+
+/** What somebody who runs the service may want to know of. */
+export interface WebhookReport {
+  news: WebhookNews | 'unsigned' | 'unsettled';
+  webhook: string;
+  host: string;
+  delivery: string;
+  result?: SendResult;
+  kek?: string;
+  error?: unknown;
+}
+
+export interface WebhookSendingParts {
+  outbox: WebhookOutbox;
+  sender: WebhookSender;
+  secrets: WebhookSecrets;
+  ids: Ids;
+  clock: Clock;
+  random: Random;
+  metrics: Metrics;
+}
+
+export interface WebhookSending {
+  /** Makes the deliveries that are due to be made, and begins the attempts there is room for. */
+  run(report: (report: WebhookReport) => void): Promise<void>;
+  /** Resolves when nothing is under way. */
+  settled(): Promise<void>;
+  /** Begins nothing more; resolves when nothing is under way. */
+  stop(): Promise<void>;
+  /** For the metrics. */
+  measure(): Promise<void>;
+}
+
+export function createWebhookSending(parts: WebhookSendingParts): WebhookSending {
+  const { outbox, sender, secrets, ids, clock, random, metrics } = parts;
+  const attempts = new Set<Promise<void>>();
+  const underWay = new Map<string, number>();
+  let failingUnderWay = 0;
+  let stopped = false;
+  let pumped = Promise.resolve();
+  let report: (report: WebhookReport) => void = () => {};
+
+  const deliveriesOf = (endpoint: WebhookEndpoint, events: readonly AuditRecord[]): NewDelivery[] =>
+    events
+      .filter((event) => wants(endpoint, event))
+      .map((event) => ({ id: ids.uuid(), eventId: event.id, event: event.event, body: bodyOf(event) }));
+
+  /** One batch for each in turn: whoever has far to go keeps nobody waiting. */
+  async function fill(behind: readonly string[]): Promise<void> {
+    let left = behind;
+    for (let round = 0; round < ROUNDS && left.length > 0 && !stopped; round++) {
+      const more: string[] = [];
+      for (const id of left) if (await outbox.fill(id, MOST_PENDING, deliveriesOf, clock.now())) more.push(id);
+      left = more;
+    }
+  }
+
+  async function attempt(claimed: Claimed): Promise<void> {
+    const { id, body, endpoint } = claimed;
+    const at = clock.now();
+    const about = { webhook: endpoint.id, host: hostOf(endpoint.url), delivery: id };
+    const keys = secrets.open(endpoint, at);
+    if (keys === null) {
+      report({ news: 'unsigned', ...about, kek: endpoint.secrets.kekId });
+      await outbox.release(claimed, later(at, UNSIGNED_S));
+      return;
+    }
+    const headers = signedHeaders(id, body, keys, at);
+    const result = await sender.send({ url: endpoint.url, headers, body });
+    const chance = (random.bytes(1)[0] ?? 0) / 255;
+    const settlement = await outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, clock.now(), chance));
+    if (settlement === null) return;
+    const { state } = settlement.delivery;
+    metrics.webhookAttempted(state === 'pending' ? 'retried' : state);
+    for (const news of settlement.news) report({ news, ...about, result });
+  }
+
+  function begin(claimed: Claimed, failing: boolean): void {
+    const { id } = claimed.endpoint;
+    underWay.set(id, (underWay.get(id) ?? 0) + 1);
+    if (failing) failingUnderWay++;
+    const running = attempt(claimed)
+      // What is not stored is sent again when the lease is over, under the same id.
+      .catch((error) => {
+        const { endpoint } = claimed;
+        const about = { webhook: endpoint.id, host: hostOf(endpoint.url), delivery: claimed.id };
+        report({ news: 'unsettled', ...about, error });
+      })
+      .finally(() => {
+        attempts.delete(running);
+        const left = (underWay.get(id) ?? 1) - 1;
+        if (left === 0) underWay.delete(id);
+        else underWay.set(id, left);
+        if (failing) failingUnderWay--;
+        // There may be more where this came from; should the database not answer, the next run asks again.
+        pumped = pump().catch(() => {});
+      });
+    attempts.add(running);
+  }
+
+  /** Begins what there is room for. Those that take nothing have room of their own, and leave the rest to the others. */
+  const pump = coalesced(async () => {
+    for (const failing of [false, true]) {
+      const room = MOST_UNDER_WAY - attempts.size;
+      const limit = failing ? Math.min(room, MOST_FAILING - failingUnderWay) : room;
+      if (limit <= 0 || stopped) continue;
+      const now = clock.now();
+      const perEndpoint = failing ? MOST_OF_ONE_FAILING : MOST_OF_ONE;
+      const until = later(now, LEASE_S);
+      for (const claimed of await outbox.claim({ now, until, failing, limit, perEndpoint, underWay }))
+        begin(claimed, failing);
+    }
+  });
+
+  async function settled(): Promise<void> {
+    do {
+      await Promise.all(attempts);
+      await pumped;
+    } while (attempts.size > 0);
+  }
+
+  return {
+    async run(to) {
+      report = to;
+      const active = await outbox.active();
+      await fill(active.filter(({ isBehind }) => isBehind).map(({ id }) => id));
+      if (active.length === 0) return;
+      const pumping = pump();
+      pumped = pumping.catch(() => {});
+      await pumping;
+    },
+    settled,
+    async stop() {
+      stopped = true;
+      await settled();
+    },
+    async measure() {
+      const { pending, oldest, disabled } = await outbox.backlog(MAX_COUNTED);
+      metrics.webhookBacklog(pending, oldest === null ? 0 : Math.max(0, (clock.now() - oldest) / 1000), disabled);
+    },
+  };
+}

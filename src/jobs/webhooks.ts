@@ -1,0 +1,45 @@
+/** Webhooks in the life of a node: every node sends what no other one is sending, and tells what an operator can mend. */
+import type { Logger } from 'pino';
+import type { WebhookReport, WebhookSending } from '../domain/webhook-sending.js';
+import { every } from './every.js';
+
+/** Seconds. */
+const RUN_S = 1;
+const MEASURE_S = 15;
+
+const meanings: Record<WebhookReport['news'], ['info' | 'warn' | 'error', string]> = {
+  failing: ['warn', 'a webhook does not take what it is sent; trying again for three days'],
+  recovered: ['info', 'a webhook takes what it is sent again'],
+  given_up: ['error', 'a webhook delivery was given up; when its receiver is back: keyturn webhooks retry'],
+  disabled: ['error', 'a webhook was disabled: it said it is gone, or took nothing for days; keyturn webhooks update'],
+  unsigned: [
+    'error',
+    'a webhook cannot be signed: its KEK is not in KEYS_DIR; put the file back, or rotate its secret',
+  ],
+  unsettled: ['warn', 'what came of a webhook delivery could not be stored; it may be sent again'],
+};
+
+/** A delivery each minute that cannot be signed need not be told of each minute. Of each webhook, once in so many milliseconds. */
+const QUIET_MS = 600_000;
+
+export function startWebhooks(
+  sending: WebhookSending,
+  log: Pick<Logger, 'info' | 'warn' | 'error'>,
+): () => Promise<void> {
+  const told = new Map<string, number>();
+  const tell = ({ news, error, ...about }: WebhookReport): void => {
+    if (news === 'unsigned') {
+      const now = performance.now();
+      if (now - (told.get(about.webhook) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+      told.set(about.webhook, now);
+    }
+    const [level, message] = meanings[news];
+    log[level](error === undefined ? about : { ...about, err: error }, message);
+  };
+  const failed = (error: unknown) => log.warn({ err: error }, 'could not look after the webhooks; trying again');
+  const stops = [every(RUN_S, () => sending.run(tell), failed), every(MEASURE_S, sending.measure, failed)];
+  return async () => {
+    for (const stop of stops) stop();
+    await sending.stop();
+  };
+}
