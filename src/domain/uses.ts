@@ -7,6 +7,7 @@ import type { DeviceOf } from '../ports/device-names.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
 import { type Activity, isPublic, networkOf } from './anomalies/activity.js';
+import { isRepeat } from './anomalies/repeats.js';
 import type { Caller, SessionId, UserId } from './types.js';
 
 export interface Use {
@@ -44,6 +45,13 @@ const MAX_WAITING = 10_000;
 const MAX_REMEMBERED = 20_000;
 const HOUR_MS = 3_600_000;
 
+/** What a session was last used like: from where in so many words, and what became of that. */
+interface Latest {
+  from: string;
+  hour: number;
+  activity: Activity | null;
+}
+
 export interface UsesParts {
   places: Pick<Places, 'locate'>;
   deviceOf: DeviceOf;
@@ -54,7 +62,7 @@ export interface UsesParts {
 
 export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_WAITING }: UsesParts): Uses {
   let waiting: Waiting[] = [];
-  const latest = new Map<SessionId, { from: string; hour: number }>();
+  const latest = new Map<string, Latest>();
 
   /** Null where it comes from a private address, or one of which no place is known: nothing can be held against that. */
   function activityOf(use: Use): Activity | null {
@@ -67,26 +75,29 @@ export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_
     return { at: clock.now(), userId, sessionId, kind, ip, network, place, device, shape, hosting, knownDevice };
   }
 
-  function remember(sessionId: SessionId, from: string, hour: number): void {
-    latest.delete(sessionId);
-    latest.set(sessionId, { from, hour });
+  function remember(name: string, last: Latest): void {
+    latest.delete(name);
+    latest.set(name, last);
     const [oldest] = latest.keys();
     if (latest.size > MAX_REMEMBERED && oldest !== undefined) latest.delete(oldest);
   }
 
   function put(use: Use): void {
-    // Of a session that is used from one address by one client the first use in each hour says all that the others would.
+    // Checks are other requests than refreshes, and come in between.
+    const name = use.kind === 'check' ? `check ${use.sessionId}` : use.sessionId;
     const from = `${use.ip} ${use.shape} ${use.userAgent}`;
     const hour = Math.floor(clock.now() / HOUR_MS);
-    const before = latest.get(use.sessionId);
+    const before = latest.get(name);
+    // Before anything is looked up: of most sessions the first use in an hour says all that the others would.
     if (before?.hour === hour && before.from === from) return;
-    if (waiting.length >= maxWaiting) {
+    const activity = activityOf(use);
+    const isNew = activity !== null && !(before?.activity && isRepeat(before.activity, activity));
+    if (isNew && waiting.length >= maxWaiting) {
       metrics.detectionDropped(1);
       return;
     }
-    remember(use.sessionId, from, hour);
-    const activity = activityOf(use);
-    if (activity === null) return;
+    remember(name, { from, hour, activity });
+    if (!isNew) return;
     waiting.push({ activity, caller: use.caller(), since: clock.monotonic() });
     metrics.detectionQueue(waiting.length);
   }

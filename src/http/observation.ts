@@ -1,6 +1,7 @@
 /** Tells the detection of anomalies what was done with a session, and from where. It takes no time and cannot fail. */
 import type { FastifyRequest } from 'fastify';
 import type { Activity } from '../domain/anomalies/activity.js';
+import { shapeOf } from '../domain/anomalies/shape.js';
 import type { Detection } from '../domain/detection.js';
 import type { SessionId, Subject, UserId } from '../domain/types.js';
 import { callerOf, isToldOf, userAgentOf } from './request-log.js';
@@ -29,7 +30,7 @@ export function observe(
     sessionId: sid as SessionId,
     ip: request.outcome.ip,
     userAgent: userAgentOf(request),
-    shape: null,
+    shape: kind === 'refresh' ? shapeOf(request.headers) : null,
     knownDevice,
     caller: () => callerOf(request),
   });

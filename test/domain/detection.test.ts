@@ -11,7 +11,7 @@ import type { DetectionStore, Flags, StoredProfile, Suspect } from '../../src/po
 import { countNothing } from '../../src/ports/metrics.js';
 import { DAY, HOUR, LAST, profileOf, sessionOf, settled, USER } from '../support/activities.js';
 import { fakeClock } from '../support/clock.js';
-import { CURL, FAR, FIREFOX, HOME, twoPlaces } from '../support/detection.js';
+import { CURL, FAR, FIREFOX, HOME, NEXT_DOOR, twoPlaces } from '../support/detection.js';
 
 const MINUTE = 60;
 const OTHER = '01900000-0000-7000-8000-0000000000ff' as UserId;
@@ -138,10 +138,17 @@ t.test('what says nothing new is not queued, until the hour is over', async (t) 
   observe(FAR, { userAgent: CURL });
   observe(HOME, { sessionId: sessionOf(2) });
   observe(HOME, { shape: 'another' });
-  t.equal(counted.waiting, 5, 'another client, address, session or shape is new');
+  t.equal(counted.waiting, 5, 'another client, place, session or shape is new');
+  observe(NEXT_DOOR, { shape: 'another' });
+  t.equal(counted.waiting, 5, 'another address of the same network is not');
+  for (let i = 0; i < 3; i++) {
+    observe(HOME, { kind: 'check', sessionId: sessionOf(3) });
+    observe(HOME, { shape: 'a', sessionId: sessionOf(3) });
+  }
+  t.equal(counted.waiting, 7, 'nor is a check between two refreshes');
   clock.advance(3600);
   observe(HOME, { shape: 'another' });
-  t.equal(counted.waiting, 6);
+  t.equal(counted.waiting, 8);
 });
 
 t.test('private addresses and those of no known place are not queued', async (t) => {
