@@ -70,6 +70,7 @@ const createHasher = (config: Config): PasswordHasher =>
 export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSettings => ({
   logger,
   trustProxy: config.TRUST_PROXY,
+  connections: { all: config.LIMIT_CONNECTIONS, perAddress: config.LIMIT_CONNECTIONS_PER_ADDRESS },
   corsOrigins: config.CORS_ORIGINS,
   accessTokenHeader: config.ACCESS_TOKEN_HEADER,
   authorizeAudience: config.AUTHORIZE_AUDIENCE,

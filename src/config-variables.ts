@@ -185,6 +185,16 @@ export const variables = {
     default: '6000',
     parse: integer(0, 1_000_000_000),
   }),
+  LIMIT_CONNECTIONS: variable({
+    meaning: 'Connections to one process at one time',
+    default: '10000',
+    parse: integer(1, 1_000_000),
+  }),
+  LIMIT_CONNECTIONS_PER_ADDRESS: variable({
+    meaning: 'Of these, from one address that is not in TRUST_PROXY; 0 turns it off',
+    default: '500',
+    parse: integer(0, 1_000_000),
+  }),
   LIMIT_FEEDS: variable({
     meaning: 'Services that may follow the revocations at one process at one time',
     default: '1000',

@@ -12,8 +12,20 @@ export interface AnsweredRequest {
   seconds: number;
 }
 
+/** How much there is to do, and what is refused because it is too much. */
+export interface LoadMetrics {
+  /** Whether requests are counted for all nodes; else each node counts for itself. */
+  requestsShared(shared: boolean): void;
+  /** A request was refused because its subject had had all. */
+  requestRefused(subject: RequestSubject): void;
+  /** How many connections are open now. */
+  connections(open: number): void;
+  /** A connection too many, of the whole process or of one address. */
+  connectionRefused(reason: 'process' | 'address'): void;
+}
+
 /** Counters for whoever runs the service. Counting never fails, and never waits. */
-export interface Metrics {
+export interface Metrics extends LoadMetrics {
   /** Once for every refresh, whatever became of it. */
   refreshed(outcome: CountedOutcome): void;
   /** Once for every renewal that was due. */
@@ -35,10 +47,6 @@ export interface Metrics {
   followers(count: number): void;
   /** Whether failed attempts are counted for all nodes; else each node counts for itself. */
   failuresShared(shared: boolean): void;
-  /** The same for requests. */
-  requestsShared(shared: boolean): void;
-  /** A request was refused because its subject had had all. */
-  requestRefused(subject: RequestSubject): void;
   /** Failed attempts have reached a limit. */
   blocked(subject: Counted): void;
 }
@@ -62,5 +70,7 @@ export const countNothing: Metrics = {
   failuresShared() {},
   requestsShared() {},
   requestRefused() {},
+  connections() {},
+  connectionRefused() {},
   blocked() {},
 };

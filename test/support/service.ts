@@ -12,6 +12,7 @@ import { systemRandom } from '../../src/adapters/system/random.js';
 import { compose, httpSettings } from '../../src/compose.js';
 import { type Config, readConfig } from '../../src/config.js';
 import { buildApp } from '../../src/http/app.js';
+import type { Timeouts } from '../../src/http/base-app.js';
 import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
@@ -62,6 +63,7 @@ export interface ServiceOptions {
   limiterOf?: LimiterOf;
   requestLimiterOf?: RequestLimiterOf;
   metrics?: PrometheusMetrics;
+  timeouts?: Timeouts;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -129,7 +131,8 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   await services.keys.load();
   await services.directory.load();
   await services.revocations.follow();
-  const app = await buildApp(services, httpSettings(config, logger));
+  const { timeouts } = options;
+  const app = await buildApp(services, { ...httpSettings(config, logger), ...(timeouts && { timeouts }) });
   t.teardown(() => app.close());
 
   const call = async (request: InjectOptions) => {

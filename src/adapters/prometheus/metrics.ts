@@ -3,7 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { countedOutcomes } from '../../domain/refresh-outcome.js';
 import { renewalOutcomes } from '../../domain/sliding-sessions.js';
 import { countedSubjects, type Metrics } from '../../ports/metrics.js';
-import { requestSubjects } from '../../ports/request-limiter.js';
+import { measureLoad } from './load.js';
 
 /** Connections: all there are, those nobody uses, and the callers that wait for one. */
 export interface PoolState {
@@ -119,19 +119,6 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     registers,
   });
   for (const subject of countedSubjects) blocks.inc({ subject }, 0);
-  const requestsShared = new Gauge({
-    name: 'keyturn_requests_shared',
-    help: 'Whether requests are counted for all nodes, and not in this process alone',
-    registers,
-  });
-  requestsShared.set(1);
-  const refusedRequests = new Counter({
-    name: 'keyturn_requests_refused_total',
-    help: 'Requests that were refused because there had been too many',
-    labelNames: ['subject'],
-    registers,
-  });
-  for (const subject of requestSubjects) refusedRequests.inc({ subject }, 0);
   const requests = new Histogram({
     name: 'keyturn_http_request_duration_seconds',
     help: 'Time from the first header of a request to the end of its answer',
@@ -159,8 +146,7 @@ export function createMetrics({ ofProcess = false, pool }: MetricsSettings = {})
     },
     followers: (count) => followers.set(count),
     failuresShared: (shared) => failuresShared.set(shared ? 1 : 0),
-    requestsShared: (shared) => requestsShared.set(shared ? 1 : 0),
-    requestRefused: (subject) => refusedRequests.inc({ subject }),
+    ...measureLoad(registry),
     blocked: (subject) => blocks.inc({ subject }),
     answered: ({ method, route, status, seconds }) => requests.observe({ method, route, status }, seconds),
     contentType: registry.contentType,
