@@ -39,6 +39,7 @@ import { createRevocationFeed } from './domain/revocation-feed.js';
 import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
+import { createShedding } from './domain/shedding.js';
 import { createSigningKeys } from './domain/signing-keys.js';
 import { createSlidingSessions } from './domain/sliding-sessions.js';
 import { createRevokeToken } from './domain/token-revocation.js';
@@ -65,6 +66,7 @@ const createHasher = (config: Config): PasswordHasher =>
     parallelism: config.ARGON2_PARALLELISM,
     concurrency: config.ARGON2_CONCURRENCY,
     queue: config.ARGON2_QUEUE,
+    longestWait: config.ARGON2_WAIT,
   });
 
 export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSettings => ({
@@ -77,7 +79,7 @@ export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSet
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'eventLoop'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -156,6 +158,7 @@ function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation,
     },
     width: failures || Number.POSITIVE_INFINITY,
     blocks,
+    clock,
   });
   return { guard, blocks };
 }
@@ -230,6 +233,15 @@ export function compose(config: Config, foundation: Foundation): Services {
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     requestLimiters: composeRequestLimiters(config, foundation),
+    shedding: createShedding({
+      eventLoop: foundation.eventLoop,
+      database: () => database.pool?.() ?? null,
+      connections: config.DATABASE_POOL,
+      hasher,
+      eventLoopDelay: config.LIMIT_EVENT_LOOP_DELAY,
+      metrics,
+      random,
+    }),
     blocks,
     keys,
     signingKeys,

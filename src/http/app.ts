@@ -17,6 +17,7 @@ import { createRequestLimits, tellWhatIsLeft } from './request-limits.js';
 import { revocationRoutes } from './revocation-routes.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
+import { admit, shedLoad } from './shedding.js';
 import { tokenStateRoutes } from './token-state-routes.js';
 import type { App } from './typed.js';
 import { wellKnownRoutes } from './well-known-routes.js';
@@ -41,8 +42,10 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   // After the hook of CORS, so that a page can read that it has to wait, and for how long.
   app.addHook('onRequest', (request, _reply, done) => {
     limits.admit(request);
+    admit(request, services.shedding);
     done();
   });
+  shedLoad(app, services.shedding);
   const paths = collectPaths(app);
   await registerDocs(app);
   registerRoutes(app, services, settings, paths);

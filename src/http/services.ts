@@ -17,6 +17,7 @@ import type { RevocationAdministration } from '../domain/revocation-administrati
 import type { RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
+import type { Shedding } from '../domain/shedding.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
 import type { RevokeToken } from '../domain/token-revocation.js';
@@ -50,6 +51,7 @@ export interface Services {
   administration: Administration;
   guard: Guard;
   requestLimiters: RequestLimiters;
+  shedding: Shedding;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;

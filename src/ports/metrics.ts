@@ -1,4 +1,5 @@
 import type { CountedOutcome } from '../domain/refresh-outcome.js';
+import type { Level, ShedReason } from '../domain/shedding.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Cleaned } from './expired-rows.js';
 import type { RequestSubject } from './request-limiter.js';
@@ -22,6 +23,10 @@ export interface LoadMetrics {
   connections(open: number): void;
   /** A connection too many, of the whole process or of one address. */
   connectionRefused(reason: 'process' | 'address'): void;
+  /** A request was shed. */
+  shed(reason: ShedReason): void;
+  /** How much is shed now, and by how many seconds the event loop is late. */
+  shedding(level: Level, eventLoopDelay: number): void;
 }
 
 /** Counters for whoever runs the service. Counting never fails, and never waits. */
@@ -72,5 +77,7 @@ export const countNothing: Metrics = {
   requestRefused() {},
   connections() {},
   connectionRefused() {},
+  shed() {},
+  shedding() {},
   blocked() {},
 };
