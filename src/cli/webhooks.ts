@@ -34,9 +34,10 @@ function stateOf({ disabled_at, disabled_reason, failing_since }: AdminWebhook):
 
 const asTable = (webhooks: readonly AdminWebhook[]) =>
   table(
-    ['id', 'url', 'events', 'state', 'description'],
+    ['id', 'kek', 'url', 'events', 'state', 'description'],
     webhooks.map((webhook) => [
       webhook.id,
+      webhook.kek,
       webhook.url,
       webhook.events.join(' '),
       stateOf(webhook),

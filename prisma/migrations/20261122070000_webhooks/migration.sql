@@ -47,7 +47,8 @@ CREATE TABLE webhook_deliveries (
     AND (state = 'delivered') = (body IS NULL)
   )
 );
-CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (endpoint_id, next_at) WHERE state = 'pending';
+-- Those that are due together go out in the order of their events.
+CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (endpoint_id, next_at, event_id) WHERE state = 'pending';
 -- Ids ascend with time: the oldest comes first.
 CREATE INDEX webhook_deliveries_pending_idx ON webhook_deliveries (id) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_endpoint_id_idx ON webhook_deliveries (endpoint_id, id);
