@@ -43,7 +43,9 @@ const audited = async (event: string, id: string) =>
     ({ details }) => (details as { webhook_id?: string }).webhook_id === id,
   );
 const attempt = () => service.post('/v1/login', { email: 'ada@example.com', password: 'wrong' });
-const none = () => execute(database, 'DELETE FROM webhook_endpoints');
+const none = async () => {
+  for (const table of ['webhook_deliveries', 'webhook_endpoints']) await execute(database, `DELETE FROM ${table}`);
+};
 const verified = ({ body, headers }: Seen, secret: string) =>
   new Webhook(secret).verify(body, headers as Record<string, string>) as Record<string, unknown>;
 /** The times of the machine and of the test are the same but for what the test has moved. */
