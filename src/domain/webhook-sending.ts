@@ -28,6 +28,8 @@ const MOST_OF_ONE_FAILING = 1;
 const LEASE_S = 60;
 /** When a delivery that this node cannot sign is looked at again. Seconds. */
 const UNSIGNED_S = 60;
+/** How long an attempt is waited for when the process ends; the lease brings it back. Milliseconds. */
+const STOP_MS = 5_000;
 /** More are only "at least so many". */
 const MAX_COUNTED = 100_000;
 
@@ -57,7 +59,7 @@ export interface WebhookSending {
   run(report: (report: WebhookReport) => void): Promise<void>;
   /** Resolves when nothing is under way. */
   settled(): Promise<void>;
-  /** Begins nothing more; resolves when nothing is under way. */
+  /** Begins nothing more; resolves when nothing is under way, or soon. */
   stop(): Promise<void>;
   /** For the metrics. */
   measure(): Promise<void>;
@@ -164,7 +166,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     settled,
     async stop() {
       stopped = true;
-      await settled();
+      await Promise.race([settled(), clock.pause(STOP_MS)]);
     },
     async measure() {
       const { pending, oldest, disabled } = await outbox.backlog(MAX_COUNTED);
