@@ -6,6 +6,7 @@ import { login } from './part-login.js';
 import { mixed } from './part-mixed.js';
 import { nodes } from './part-nodes.js';
 import { parallel } from './part-parallel.js';
+import { profiles } from './part-profile.js';
 import { refresh } from './part-refresh.js';
 import { sessions } from './part-sessions.js';
 import { start } from './part-start.js';
@@ -24,6 +25,7 @@ export const parts: Record<string, Part> = {
   sessions,
   storage,
   start,
+  profile: profiles,
 };
 
 export { isPlaced } from './processor.js';
