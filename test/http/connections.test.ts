@@ -134,6 +134,18 @@ t.test('a flood of requests on one connection keeps nobody else waiting, and is 
   );
 });
 
+t.test('what is no HTTP is counted for its address, and hung up on when that has had all', async (t) => {
+  const { open, untilClosed, ask } = await listen(t, { LIMIT_REQUESTS: '2' });
+  const send = async () => {
+    // From an address that has asked for nothing else.
+    const socket = open('127.0.0.5');
+    socket.write('no such thing\r\n\r\n');
+    return (await untilClosed(socket)).slice(0, 12);
+  };
+  t.strictSame([await send(), await send(), await send()], ['HTTP/1.1 400', 'HTTP/1.1 400', '']);
+  t.equal(await ask('127.0.0.5'), OK, 'probes are answered all the same');
+});
+
 t.test('an idle connection is let go', async (t) => {
   const { open, untilClosed } = await listen(t);
   const socket = open();
