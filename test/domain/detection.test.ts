@@ -1,130 +1,16 @@
 import t from 'tap';
-import type { Alarm } from '../../src/domain/alarms.js';
-import { createAlarms } from '../../src/domain/alarms.js';
+import { flagsWith, isNews } from '../../src/domain/alarms.js';
 import type { Policy } from '../../src/domain/anomalies/policy.js';
-import type { Profile } from '../../src/domain/anomalies/profile.js';
-import { createDetection } from '../../src/domain/detection.js';
+import type { Finding, Signal } from '../../src/domain/anomalies/score.js';
 import { Refusal } from '../../src/domain/errors.js';
-import type { AuditEvent, Instant, SessionId, UserId } from '../../src/domain/types.js';
-import { createUses, type Use } from '../../src/domain/uses.js';
-import type { DetectionStore, Flags, StoredProfile, Suspect } from '../../src/ports/detection-store.js';
-import { countNothing } from '../../src/ports/metrics.js';
-import { DAY, HOUR, LAST, profileOf, sessionOf, settled, USER } from '../support/activities.js';
-import { fakeClock } from '../support/clock.js';
-import { CURL, FAR, FIREFOX, HOME, NEXT_DOOR, twoPlaces } from '../support/detection.js';
+import { type AuditEvent, type Instant, instant, type UserId } from '../../src/domain/types.js';
+import type { Flags, Suspect } from '../../src/ports/detection-store.js';
+import { BEGIN, DAY, HOUR, profileOf, sessionOf, USER } from '../support/activities.js';
+import { detecting } from '../support/detecting.js';
+import { CURL, FAR, HOME, NEXT_DOOR } from '../support/detection.js';
 
 const MINUTE = 60;
 const OTHER = '01900000-0000-7000-8000-0000000000ff' as UserId;
-
-/** Everything real but the stores. */
-function detecting({ policy = 'flag', maxWaiting = 100 }: { policy?: Policy; maxWaiting?: number } = {}) {
-  const clock = fakeClock(LAST + HOUR);
-  const profiles = new Map<UserId, StoredProfile>([[USER, { profile: settled, version: '1' }]]);
-  const sessions = new Map<string, Suspect>();
-  const over = new Map<string, string>();
-  const events: AuditEvent[] = [];
-  const alarms: Alarm[] = [];
-  const counted = { dropped: 0, acted: [] as Policy[], waiting: 0 };
-  /** What happens just before a profile or a flag is stored: another node is faster. */
-  const meanwhile = { keep: () => {}, flag: () => {} };
-  let located = 0;
-
-  const suspectOf = (id: SessionId, userId: UserId): Suspect =>
-    sessions.get(id) ?? { sessionId: id, userId, clientId: 'default', policy, flaggedAt: null, flags: null };
-  const store: DetectionStore = {
-    profiles: async (ids) => new Map([...profiles].filter(([id]) => ids.includes(id))),
-    async keep(changed) {
-      meanwhile.keep();
-      const kept = new Set<UserId>();
-      for (const { userId, profile, version } of changed) {
-        if ((profiles.get(userId)?.version ?? null) !== version) continue;
-        profiles.set(userId, { profile, version: String(Number(version) + 1) });
-        kept.add(userId);
-      }
-      return kept;
-    },
-    suspect: async (id, userId) => (over.has(id) ? null : suspectOf(id, userId)),
-    async flag(seen, flags, audit) {
-      meanwhile.flag();
-      const row = suspectOf(seen.sessionId, seen.userId);
-      if (row.flaggedAt !== seen.flaggedAt || over.has(seen.sessionId)) return false;
-      sessions.set(seen.sessionId, { ...row, flags, flaggedAt: audit.at });
-      events.push(audit);
-      return true;
-    },
-  };
-  const metrics = {
-    ...countNothing,
-    anomaly: (action: Policy) => counted.acted.push(action),
-    detectionDropped(uses: number) {
-      counted.dropped += uses;
-    },
-    detectionQueue(uses: number) {
-      counted.waiting = uses;
-    },
-  };
-  const places = {
-    locate(ip: string) {
-      located++;
-      return twoPlaces.locate(ip);
-    },
-  };
-  const detection = createDetection({
-    uses: createUses({ places, deviceOf: (name) => name?.split('/')[0] ?? null, metrics, clock, maxWaiting }),
-    store,
-    alarms: createAlarms({
-      store,
-      sessions: {
-        async end(id, _userId, reason, audit) {
-          if (over.has(id)) return false;
-          over.set(id, reason);
-          events.push(audit);
-          return true;
-        },
-      },
-      revocations: { enforce: async () => {} },
-      metrics,
-      clock,
-    }),
-    metrics,
-    clock,
-  });
-  detection.onAlarm((alarm) => alarms.push(alarm));
-
-  const observe = (ip: string | null, more: Partial<Use> = {}) =>
-    detection.observe({
-      kind: 'refresh',
-      userId: USER,
-      sessionId: sessionOf(1),
-      ip,
-      userAgent: 'Firefox on Windows',
-      shape: null,
-      knownDevice: false,
-      caller: () => ({ ip, place: 'here', userAgent: FIREFOX, requestId: 'r', bySessionId: sessionOf(1) }),
-      ...more,
-    });
-  const seen = async (ip: string | null, more: Partial<Use> = {}) => {
-    observe(ip, more);
-    await detection.run();
-  };
-  const profile = (): Profile => profiles.get(USER)?.profile ?? settled;
-  return {
-    detection,
-    clock,
-    store,
-    profiles,
-    sessions,
-    over,
-    events,
-    alarms,
-    counted,
-    meanwhile,
-    observe,
-    seen,
-    profile,
-    located: () => located,
-  };
-}
 
 const thief = { userAgent: CURL };
 const namesOf = (events: readonly AuditEvent[]) => events.map(({ event }) => event);
@@ -238,24 +124,63 @@ t.test('a thief in another session is named by what the user does at home', asyn
   t.equal(events.length, told, 'and with the other session over nothing is odd about the user');
 });
 
-t.test('a session is flagged once a day for one thing, and again for more', async (t) => {
-  const { seen, clock, events, sessions, observe, detection } = detecting({ policy: 'step_up' });
-  const FLAGGED = 'session.flagged';
-  await seen(HOME);
-  clock.advance(10 * MINUTE);
-  await seen(FAR, thief);
-  t.strictSame(namesOf(events), [FLAGGED]);
+t.test('a session is flagged once for what goes on', async (t) => {
+  const { clock, events, sessions, observe, detection } = detecting({ policy: 'step_up' });
+  /** The user and the thief, in turns. */
+  async function both(times: number) {
+    for (let i = 0; i < times; i++) {
+      clock.advance(5 * MINUTE);
+      observe(HOME);
+      clock.advance(5 * MINUTE);
+      observe(FAR, thief);
+      await detection.run();
+    }
+  }
+  await both(1);
+  t.strictSame(namesOf(events), ['session.flagged']);
   const { flags, flaggedAt } = sessions.get(sessionOf(1)) ?? {};
   t.equal(flags?.action, 'step_up');
-  t.ok((flags?.findings.length ?? 0) > 1);
-  // Both go on, in turns.
-  for (let i = 0; i < 6; i++) {
-    clock.advance(5 * MINUTE);
-    observe(i % 2 === 0 ? HOME : FAR, i % 2 === 0 ? {} : thief);
-  }
-  await detection.run();
-  t.ok(events.length <= 2, 'what is the same is not told again');
-  t.ok(Number(sessions.get(sessionOf(1))?.flaggedAt) >= Number(flaggedAt));
+  await both(3);
+  t.strictSame(sessions.get(sessionOf(1)), { ...sessions.get(sessionOf(1)), flags, flaggedAt });
+  t.equal(events.length, 1);
+});
+
+t.test('flags are news after a day, for a stronger action, or when something else weighs most', async (t) => {
+  const at = instant(BEGIN);
+  const finding = (signal: Signal): Finding => ({ signal, weight: 1, why: signal });
+  const flagged = (action: Policy): Suspect => ({
+    ...{ sessionId: sessionOf(1), userId: USER, clientId: 'default', policy: 'revoke', flaggedAt: at },
+    flags: { action, findings: [finding('new_continent'), finding('changed_device')] },
+  });
+  const same = [finding('changed_device'), finding('unusual_hour')];
+  const other = [finding('impossible_travel'), finding('changed_device')];
+  const rows: [suspect: Suspect, action: Policy, findings: Finding[], after: number, isNews: boolean][] = [
+    [{ ...flagged('flag'), flaggedAt: null, flags: null }, 'flag', same, 0, true],
+    [flagged('flag'), 'flag', same, 0, false],
+    [flagged('flag'), 'flag', same, DAY - 1, false],
+    [flagged('flag'), 'flag', same, DAY, true],
+    [flagged('flag'), 'flag', other, 0, true],
+    [flagged('flag'), 'flag', [], 0, false],
+    [flagged('flag'), 'step_up', same, 0, true],
+    [flagged('step_up'), 'flag', same, 0, false],
+    [flagged('step_up'), 'step_up', same, 0, false],
+  ];
+  for (const [i, [suspect, action, findings, after, expected]] of rows.entries())
+    t.equal(isNews(suspect, action, findings, instant(at + after)), expected, `row ${i}`);
+});
+
+t.test('what is kept of findings at a session is bounded, and the strongest action stays for the day', async (t) => {
+  const at = instant(BEGIN);
+  const long: Finding = { signal: 'new_network', weight: 1, why: 'x'.repeat(10_000) };
+  const before: Flags = { action: 'step_up', findings: [{ signal: 'new_continent', why: 'y' }] };
+  const suspect: Suspect = {
+    ...{ sessionId: sessionOf(1), userId: USER, clientId: 'default', policy: 'step_up', flaggedAt: at },
+    flags: before,
+  };
+  const next = flagsWith(suspect, 'flag', Array<Finding>(50).fill(long), at);
+  t.ok(JSON.stringify(next).length < 5_000);
+  t.equal(next.action, 'step_up');
+  t.equal(flagsWith(suspect, 'flag', [long], instant(at + DAY)).action, 'flag');
 });
 
 t.test('a stronger action is taken within the day, and a weaker one is not told', async (t) => {
