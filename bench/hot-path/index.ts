@@ -8,6 +8,7 @@ import { nodes } from './part-nodes.js';
 import { parallel } from './part-parallel.js';
 import { profiles } from './part-profile.js';
 import { refresh } from './part-refresh.js';
+import { scale } from './part-scale.js';
 import { sessions } from './part-sessions.js';
 import { start } from './part-start.js';
 import { storage } from './part-storage.js';
@@ -26,6 +27,7 @@ export const parts: Record<string, Part> = {
   storage,
   start,
   profile: profiles,
+  scale,
 };
 
 export { isPlaced } from './processor.js';
