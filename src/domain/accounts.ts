@@ -46,6 +46,8 @@ export interface LoginResult extends IssuedTokens {
   delivery: Client['tokenDelivery'];
   /** By which the device is known at its next login. */
   deviceToken: string;
+  /** Whether it was known before this one. */
+  knownDevice: boolean;
 }
 
 export interface Accounts {
@@ -126,7 +128,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     });
     const issued = await startSession(owner, client, audience, scope, request);
     const deviceToken = await devices.remember(device, owner.id, issued.response.session_id as SessionId);
-    return { ...issued, delivery: client.tokenDelivery, deviceToken };
+    return { ...issued, delivery: client.tokenDelivery, deviceToken, knownDevice: device !== null };
   }
 
   /** Whoever the user is, and whether there is one, it takes one hash. */

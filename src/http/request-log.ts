@@ -39,6 +39,9 @@ const addressOf = ({ ip, ips }: FastifyRequest): string | null =>
 /** Whether the caller's address is another's than the socket's, whom a trusted proxy has told of. */
 export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && addressIn(ip) !== null;
 
+export const userAgentOf = ({ headers }: FastifyRequest): string | null =>
+  headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null;
+
 /** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {
   const { ip, subject } = request.outcome;
@@ -46,7 +49,7 @@ export function callerOf(request: FastifyRequest): Caller {
   return {
     ip,
     place: ip && request.server.places.placeOf(ip),
-    userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
+    userAgent: userAgentOf(request),
     requestId: request.id,
     bySessionId: (sid as SessionId | undefined) ?? null,
     byJti: jti ?? null,

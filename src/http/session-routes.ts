@@ -8,6 +8,7 @@ import { parseRefreshToken } from '../domain/refresh-token.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
 import { authenticate, bearerOf, guarded } from './bearer.js';
+import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import {
   bearerRouteCodes,
@@ -76,6 +77,8 @@ export async function refreshAndAnswer(
   limits.countSession(request, result.response.session_id);
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
+  // A replay is the same use again, and a service that has proved who it is has another address than its user.
+  if (result.outcome === 'rotated' && !forOthers) observe(request, 'refresh', result.subject);
   reply.header('keyturn-refresh-outcome', result.outcome);
   return result.response;
 }
