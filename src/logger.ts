@@ -1,5 +1,5 @@
 /** Logs are JSON lines on stdout, for machines; what is said to a person goes to stderr. */
-import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+import { type Bindings, type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 
 /** A second net: nothing logs these on purpose. */
 const secrets = new Set([
@@ -38,7 +38,7 @@ const options = (level: string): LoggerOptions => ({
   level,
   base: { service: 'keyturn' },
   timestamp: () => `,"time":"${new Date().toISOString()}"`,
-  formatters: { level: (label) => ({ level: label }), log: withoutSecrets, bindings: withoutSecrets },
+  formatters: { level: (label) => ({ level: label }), log: withoutSecrets },
   serializers: { err: serializeError },
 });
 
@@ -49,5 +49,32 @@ export function serializeError(error: unknown): Record<string, unknown> {
   return { type: error.name, message: error.message, ...(code === undefined ? {} : { code }), stack: error.stack };
 }
 
-export const createLogger = (level: string, destination?: DestinationStream): Logger =>
-  destination === undefined ? pino(options(level)) : pino(options(level), destination);
+/**
+ * stdout, written to once in a turn of the event loop: under load one write serves many lines. A process that ends by itself
+ * loses none of them.
+ */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true });
+  let held = '';
+  const flush = () => {
+    if (held !== '') output.write(held);
+    held = '';
+  };
+  process.on('exit', flush);
+  return {
+    write(line) {
+      if (held === '') setImmediate(flush);
+      held += line;
+    },
+  };
+}
+
+export function createLogger(level: string, destination = standardOutput()): Logger {
+  const logger = pino(options(level), destination);
+  const { child } = logger;
+  // Pino formats the bindings of the first logger alone.
+  logger.child = function (this: Logger, bindings: Bindings, ...more: [object?]) {
+    return child.call(this, withoutSecrets(bindings), ...more);
+  } as typeof child;
+  return logger;
+}
