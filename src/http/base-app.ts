@@ -113,13 +113,13 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
   registerDraining(app);
   limitAnswers(app, timeouts.answer);
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
     const open = request.url.startsWith('/docs') || request.url.startsWith('/.well-known/');
     if (!open) reply.header('cache-control', 'no-store');
     limits?.arrived(request);
     const refusal = refusedAtOnce(request);
-    if (refusal === null) return;
+    if (refusal === null) return done();
     limits?.admit(request);
     throw refusal;
   });

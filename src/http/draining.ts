@@ -17,7 +17,8 @@ export function registerDraining(app: App): void {
     for (const socket of silent) if (socket.bytesRead === 0) socket.destroy();
   });
   // A connection that is kept would be waited for until its idle time is over.
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, payload, done) => {
     if (draining) reply.header('connection', 'close');
+    done(null, payload);
   });
 }

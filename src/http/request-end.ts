@@ -24,7 +24,8 @@ export function onRequestEnd(
     ended(request, reply, progress.hasHungUp);
   }
 
-  app.addHook('onRequest', async (request, reply) => {
+  // No promises: these run with each request.
+  app.addHook('onRequest', (request, reply, done) => {
     const progress = { isAnswered: false, hasHungUp: false, isOver: false };
     inProgress.set(request, progress);
     reply.raw.once('close', () => {
@@ -32,15 +33,19 @@ export function onRequestEnd(
       progress.hasHungUp = true;
       if (progress.isAnswered) end(request, reply, progress);
     });
+    done();
   });
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     const progress = inProgress.get(request);
-    if (progress === undefined) return;
-    progress.isAnswered = true;
-    if (progress.hasHungUp) end(request, reply, progress);
+    if (progress !== undefined) {
+      progress.isAnswered = true;
+      if (progress.hasHungUp) end(request, reply, progress);
+    }
+    done(null, payload);
   });
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const progress = inProgress.get(request);
     if (progress !== undefined) end(request, reply, progress);
+    done();
   });
 }

@@ -74,8 +74,9 @@ export const newOutcome = (request: FastifyRequest): Outcome => ({
 
 export function registerOutcome(app: FastifyInstance): void {
   app.decorateRequest('outcome');
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, _reply, done) => {
     request.outcome = newOutcome(request);
+    done();
   });
 }
 
