@@ -1,7 +1,7 @@
 /** What is measured, started as it is for use: its own PostgreSQL, Redis and processes of the service. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -75,7 +75,8 @@ export async function startGround(scope: Scope): Promise<Ground> {
     },
     async startService(url, { execArgv = [], env = {} } = {}) {
       const port = await freePort();
-      const log = openSync(join(folder, `service-${services++}.log`), 'w');
+      const path = join(folder, `service-${services++}.log`);
+      const log = openSync(path, 'w');
       const all = {
         ...{ ...SERVICE_SETTINGS, DATABASE_URL: url, REDIS_URL: redis.url, KEYS_DIR: keysDir },
         ...{ PORT: String(port), METRICS_PORT: String(await freePort()), ...env },
@@ -90,7 +91,9 @@ export async function startGround(scope: Scope): Promise<Ground> {
       );
       const stop = () => stopProcess(child, 'SIGTERM');
       scope.teardown(stop);
-      await ready(port, () => child.exitCode === null);
+      await ready(port, () => child.exitCode === null).catch((error: Error) => {
+        throw new Error(`${error.message}: ${readFileSync(path, 'utf8').slice(-1_000)}`);
+      });
       return { pid: child.pid as number, port, readyMs: performance.now() - begun, stop };
     },
     async startProgram(path, env) {
