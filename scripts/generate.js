@@ -97,7 +97,7 @@ ${table(['code', 'status', 'at `/oauth`', 'meaning'], rows)}
 async function openapi() {
   const app = await buildApp(
     { issuer: 'https://auth.example.com', requestLimiters: {} },
-    { logger: createLogger('silent'), trustProxy: [], corsOrigins: [] },
+    { logger: createLogger('silent'), trustProxy: [], corsOrigins: [], connections: { all: 1, perAddress: 0 } },
   );
   try {
     return `${JSON.stringify(app.swagger(), null, 2)}\n`;

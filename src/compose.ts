@@ -46,6 +46,7 @@ import { createRevocationFeed } from './domain/revocation-feed.js';
 import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
+import { createShedding } from './domain/shedding.js';
 import { createSigningKeys } from './domain/signing-keys.js';
 import { createSlidingSessions } from './domain/sliding-sessions.js';
 import { createProvePassword } from './domain/step-up.js';
@@ -78,18 +79,20 @@ const createHasher = (config: Config): PasswordHasher =>
     parallelism: config.ARGON2_PARALLELISM,
     concurrency: config.ARGON2_CONCURRENCY,
     queue: config.ARGON2_QUEUE,
+    longestWait: config.ARGON2_WAIT,
   });
 
 export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSettings => ({
   logger,
   trustProxy: config.TRUST_PROXY,
+  connections: { all: config.LIMIT_CONNECTIONS, perAddress: config.LIMIT_CONNECTIONS_PER_ADDRESS },
   corsOrigins: config.CORS_ORIGINS,
   accessTokenHeader: config.ACCESS_TOKEN_HEADER,
   authorizeAudience: config.AUTHORIZE_AUDIENCE,
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender' | 'eventLoop'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -189,6 +192,7 @@ function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation,
     },
     width: failures || Number.POSITIVE_INFINITY,
     blocks,
+    clock,
   });
   return { guard, blocks };
 }
@@ -281,6 +285,15 @@ export function compose(config: Config, foundation: Foundation): Services {
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
     requestLimiters: composeRequestLimiters(config, foundation),
+    shedding: createShedding({
+      eventLoop: foundation.eventLoop,
+      database: () => database.pool?.() ?? null,
+      connections: config.DATABASE_POOL,
+      hasher,
+      eventLoopDelay: config.LIMIT_EVENT_LOOP_DELAY,
+      metrics,
+      random,
+    }),
     blocks,
     detection: composeDetection(config, foundation, revocations),
     keys,

@@ -202,6 +202,22 @@ export const variables = {
     default: '6000',
     parse: integer(0, 1_000_000_000),
   }),
+  LIMIT_CONNECTIONS: variable({
+    meaning: 'Connections to one process at one time',
+    default: '10000',
+    parse: integer(1, 1_000_000),
+  }),
+  LIMIT_CONNECTIONS_PER_ADDRESS: variable({
+    meaning: 'Of these, from one address that is not in TRUST_PROXY; 0 turns it off',
+    default: '500',
+    parse: integer(0, 1_000_000),
+  }),
+  LIMIT_EVENT_LOOP_DELAY: variable({
+    meaning:
+      'Milliseconds by which the process may be late with all that it does before logins get 503; 0 turns it off (docs/limits.md)',
+    default: '250',
+    parse: integer(0, 60_000),
+  }),
   LIMIT_FEEDS: variable({
     meaning: 'Services that may follow the revocations at one process at one time',
     default: '1000',
@@ -230,5 +246,10 @@ export const variables = {
     meaning: 'Callers that may wait for a password hash; the next gets 503',
     default: '64',
     parse: integer(0, 100_000),
+  }),
+  ARGON2_WAIT: variable({
+    meaning: 'Milliseconds for which they may wait; whoever would wait longer gets 503 at once',
+    default: '5000',
+    parse: integer(1, 3_600_000),
   }),
 };

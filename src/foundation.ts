@@ -17,6 +17,7 @@ import type { LimiterOf, LimitSettings } from './ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from './ports/breached-passwords.js';
 import type { Clock } from './ports/clock.js';
 import type { DatabaseHealth } from './ports/database-health.js';
+import type { EventLoop } from './ports/event-loop.js';
 import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
 import type { PlaceFiles, Places } from './ports/places.js';
@@ -50,6 +51,7 @@ export interface Foundation extends Omit<Messaging, 'close'> {
   breachedPasswords: BreachedPasswords;
   metrics: Metrics;
   clock: Clock;
+  eventLoop: EventLoop;
   random: Random;
   /** Unset: over HTTP. */
   webhookSender?: WebhookSender;

@@ -6,6 +6,7 @@ import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
+import { watchEventLoop } from './adapters/system/event-loop.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
@@ -30,6 +31,7 @@ import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
 import { followPlaces } from './jobs/places.js';
 import { startRevocations } from './jobs/revocations.js';
+import { startShedding } from './jobs/shedding.js';
 import { startWebhooks } from './jobs/webhooks.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
@@ -111,6 +113,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       breachedPasswords,
       metrics,
       clock: systemClock,
+      eventLoop: watchEventLoop(),
       random: systemRandom,
     });
     // It may go away again between two steps of the start.
@@ -137,6 +140,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(followPlaces(places, log));
     closing.unshift(startDetection(services.detection, log, within));
     closing.unshift(startWebhooks(services.webhookSending, log));
+    closing.unshift(startShedding(services.shedding, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

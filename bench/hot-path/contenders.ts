@@ -12,6 +12,8 @@ export interface Contender {
   fresh(n: number): Promise<string[]>;
 }
 
+export const OURS = 'Keyturn, as shipped';
+
 /** The service with its sessions. */
 export async function startKeyturn(ground: Ground, { settings, say }: Bench): Promise<Contender> {
   const stored = settings.quick ? 1_000 : 10_000;
@@ -23,7 +25,7 @@ export async function startKeyturn(ground: Ground, { settings, say }: Bench): Pr
   return {
     protocol: keyturn(port),
     row: {
-      name: 'Keyturn, as shipped',
+      name: OURS,
       connections: settings.connections,
       serving: servedBy(ground, [pid]),
       workload: refreshes(keyturn(port), { ...all, count: stored }),

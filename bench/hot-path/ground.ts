@@ -19,11 +19,15 @@ export { PASSWORD };
 
 /** All that is told to PostgreSQL beside where it listens; of durability everything is as it comes. */
 const DATABASE_SETTINGS = { max_connections: '300', timezone: 'UTC' };
+const UNREACHED = '1000000000';
 /** As in production, with limits that count and are not met. */
 const SERVICE_SETTINGS = {
   NODE_ENV: 'production',
   ISSUER: 'https://auth.example.com',
-  LIMIT_REQUESTS: '1000000000',
+  LIMIT_REQUESTS: UNREACHED,
+  LIMIT_CLIENT_REQUESTS: UNREACHED,
+  LIMIT_SESSION_REQUESTS: UNREACHED,
+  LIMIT_CHECKS: UNREACHED,
 };
 const READY_MS = 60_000;
 

@@ -6,7 +6,9 @@ import { login } from './part-login.js';
 import { mixed } from './part-mixed.js';
 import { nodes } from './part-nodes.js';
 import { parallel } from './part-parallel.js';
+import { profiles } from './part-profile.js';
 import { refresh } from './part-refresh.js';
+import { scale } from './part-scale.js';
 import { sessions } from './part-sessions.js';
 import { start } from './part-start.js';
 import { storage } from './part-storage.js';
@@ -24,6 +26,8 @@ export const parts: Record<string, Part> = {
   sessions,
   storage,
   start,
+  profile: profiles,
+  scale,
 };
 
 export { isPlaced } from './processor.js';

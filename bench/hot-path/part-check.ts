@@ -9,7 +9,7 @@ const BARE_SERVER = fileURLToPath(new URL('../bare-server.js', import.meta.url))
 const OURS = 'GET /v1/authorize, revocations followed';
 const BARE = 'a bare server that verifies with jose';
 
-async function login(port: number): Promise<string> {
+export async function login(port: number): Promise<string> {
   const answer = await fetch(`http://127.0.0.1:${port}/v1/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

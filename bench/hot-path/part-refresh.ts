@@ -3,7 +3,7 @@ import { type Bench, inTurns, type Part } from './bench.js';
 import { bars } from './chart.js';
 import { ROTATE, startBareRotation, startBareSigner, startKeyturn } from './contenders.js';
 import { startGround } from './ground.js';
-import { startPeers } from './peers.js';
+import { peers as known, startPeers } from './peers.js';
 import { preparePgbench } from './pgbench.js';
 import { find, ratio, ratios, tableOf } from './tables.js';
 
@@ -42,7 +42,11 @@ export const refresh: Part = {
           ],
     );
     return {
-      tables: [tableOf(results, 'refresh'), targets],
+      tables: [
+        tableOf(results, 'refresh'),
+        targets,
+        { columns: ['compared with', 'what it does, and does not'], rows: known.map(({ name, about }) => [name, about]) },
+      ],
       charts: {
         'refresh.svg': bars('CPU of one refresh, in RSA-2048 signatures', ['service', 'database'], parts),
       },

@@ -28,7 +28,7 @@ export const peers: readonly Peer[] = [
     path: '/token',
     target: 'at least 1.9',
     about:
-      'OpenID Connect with an adapter of ours for PostgreSQL, one table with a document a row. A rotation is four reads and writes; tokens are stored as they are; neither limits nor logs nor metrics; no retry of a lost answer; a reuse ends the grant, unless two come at once. A new row for each refresh.',
+      'OpenID Connect, with an adapter of ours for PostgreSQL: one table, a document a row, statements prepared. Access tokens are JWTs that are not stored. Tokens are stored as they are. Two reads and two writes a refresh, a new row among them; of two at once both may go on; no retry of a lost answer: a used token ends the grant. No limits, logs, metrics, list of devices. Runs on Node.js 20, though it asks for 22.',
   },
   {
     name: 'better-auth 1.7.5, OAuth provider 1.7.5',
@@ -37,7 +37,7 @@ export const peers: readonly Peer[] = [
     path: '/api/auth/oauth2/token',
     target: 'at least 7',
     about:
-      'Its own adapter for PostgreSQL; JWTs signed with RS256, as in all rows. Tokens are hashed; limits in the process; neither logs nor metrics; a retry of a lost answer only where `refreshTokenReuseInterval` is set, which is not so as it comes; a reuse ends all sessions of the user with the client. A new row for each refresh.',
+      'OAuth provider and JWTs, on its own adapter for PostgreSQL; signed with RS256, as in all rows (EdDSA as it comes). Tokens are hashed. Some six reads and two writes a refresh, a new row among them, none of them prepared; of two at once one is refused; a retry of a lost answer only where `refreshTokenReuseInterval` is set, which it is not as it comes: a used token ends all sessions of its user with the client. Limits in the process; no logs, metrics. The newest plugin asks for just this version of better-auth.',
   },
 ];
 

@@ -22,6 +22,7 @@ const replaced: Record<string, string> = {
   $8: "('a key of as many characters as a hash has ' || :key)",
   $13: 'NULL',
   $14: 'NULL',
+  $15: 'NULL',
 };
 
 function scriptFor(sessions: number): string {

@@ -47,22 +47,40 @@ function statOf(path: string): Stat | null {
   }
 }
 
-/** Microseconds of a process, of all that it started, and of what of these has ended. */
-export function microsOf(root: number): number {
+/** The process and all that it started. */
+function below(root: number): Map<number, Stat> {
   const stats = new Map<number, Stat>();
   for (const name of readdirSync('/proc')) {
     const stat = /^\d+$/.test(name) ? statOf(`/proc/${name}/stat`) : null;
     if (stat !== null) stats.set(Number(name), stat);
   }
   const isBelow = (pid: number): boolean => pid === root || (pid > 1 && isBelow(stats.get(pid)?.parent ?? 0));
-  return [...stats].reduce((sum, [pid, { own, ended }]) => (isBelow(pid) ? sum + own + ended : sum), 0);
+  return new Map([...stats].filter(([pid]) => isBelow(pid)));
 }
 
-/** Microseconds of the thread that runs JavaScript, and of all others. */
-export function microsByThread(pid: number): { main: number; others: number } {
-  const all = statOf(`/proc/${pid}/stat`)?.own ?? Number.NaN;
-  const main = statOf(`/proc/${pid}/task/${pid}/stat`)?.own ?? Number.NaN;
-  return { main, others: all - main };
+/** Microseconds of a process, of all that it started, and of what of these has ended. */
+export const microsOf = (root: number): number =>
+  [...below(root).values()].reduce((sum, { own, ended }) => sum + own + ended, 0);
+
+export interface ByThread {
+  /** Which runs JavaScript. */
+  main: number;
+  /** Which sign and hash. */
+  libuv: number;
+  /** V8's own, which compile and collect garbage. */
+  others: number;
+}
+
+/** libuv's threads are begun after all others, with the first work for them. */
+const LIBUV_THREADS = 4;
+
+/** Microseconds. */
+export function microsByThread(pid: number): ByThread {
+  const ids = readdirSync(`/proc/${pid}/task`).map(Number);
+  const of = (some: readonly number[]) =>
+    some.reduce((sum, id) => sum + (statOf(`/proc/${pid}/task/${id}/stat`)?.own ?? 0), 0);
+  const workers = ids.filter((id) => id !== pid).sort((a, b) => a - b);
+  return { main: of([pid]), libuv: of(workers.slice(-LIBUV_THREADS)), others: of(workers.slice(0, -LIBUV_THREADS)) };
 }
 
 /** Resident set, MB. */

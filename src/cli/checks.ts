@@ -14,7 +14,17 @@ import { answers, callOver, overSocket } from './administration.js';
 import { quiet } from './with-database.js';
 
 export interface Check {
-  check: 'configuration' | 'keks' | 'hsm' | 'redis' | 'service' | 'database' | 'migrations' | 'clock' | 'signing_keys';
+  check:
+    | 'configuration'
+    | 'keks'
+    | 'hsm'
+    | 'redis'
+    | 'service'
+    | 'database'
+    | 'migrations'
+    | 'clock'
+    | 'signing_keys'
+    | 'webhooks';
   status: 'ok' | 'warn' | 'fail';
   detail: string;
   /** What to do; where there is something. */
@@ -159,6 +169,7 @@ async function checkDatabase(database: Database, keks: KekSource | null): Promis
       ? ok('migrations', 'all applied')
       : warn('migrations', `pending: ${pending.join(', ')}`, 'run keyturn migrate, or start the service'),
     ...(applied.length === 0 ? [] : [await checkSigningKeys(database, health, keks)]),
+    ...(pending.length > 0 || keks === null ? [] : await checkWebhooks(database, keks)),
   ];
 }
 
@@ -184,4 +195,27 @@ async function checkSigningKeys(database: Database, health: DatabaseHealth, keks
   if (closed.length === 0) return ok('signing_keys', `${sealed.length} can be opened`);
   const names = closed.map(({ kid, kekId }) => `${kid} (KEK ${kekId})`).join(', ');
   return fail('signing_keys', `cannot be opened: ${names}`, 'put these KEKs back into KEYS_DIR, from your backup');
+}
+
+/** Nothing where there are none. */
+async function checkWebhooks(database: Database, keks: KekSource): Promise<Check[]> {
+  const [{ createWebhookStore }, { createWebhookSecrets }, { systemRandom }] = await Promise.all([
+    import('../adapters/postgres/webhook-store.js'),
+    import('../domain/webhook-secrets.js'),
+    import('../adapters/system/random.js'),
+  ]);
+  const all = await createWebhookStore(database).list();
+  if (all.length === 0) return [];
+  const secrets = createWebhookSecrets(keks, systemRandom);
+  const closed = all.filter((endpoint) => secrets.open(endpoint, systemClock.now()) === null);
+  const names = closed.map(({ id, secrets: { kekId } }) => `${id} (KEK ${kekId})`).join(', ');
+  if (closed.length > 0)
+    return [fail('webhooks', `cannot be signed: ${names}`, 'put these KEKs back, or rotate the secrets')];
+  const stopped = all.filter(({ failingSince, disabledReason }) => failingSince !== null || disabledReason === 'gone');
+  const hurt = stopped.map(({ id }) => id).join(', ');
+  return [
+    stopped.length === 0
+      ? ok('webhooks', `${all.length} can be signed`)
+      : warn('webhooks', `take nothing: ${hurt}`, 'look why: keyturn webhooks deliveries'),
+  ];
 }

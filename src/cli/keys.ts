@@ -84,7 +84,7 @@ export const keysCommand = (context: Context): Command => {
 
   for (const [verb, description] of [
     ['rotate', 'Let another key sign: at once, or by itself as soon as verifiers know it'],
-    ['rewrap', 'Seal every private key under the newest key-encryption key'],
+    ['rewrap', 'Seal every private key, and every secret of a webhook, under the newest key-encryption key'],
   ] as const) {
     withJson(keys.command(verb))
       .description(description)

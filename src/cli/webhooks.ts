@@ -34,9 +34,10 @@ function stateOf({ disabled_at, disabled_reason, failing_since }: AdminWebhook):
 
 const asTable = (webhooks: readonly AdminWebhook[]) =>
   table(
-    ['id', 'url', 'events', 'state', 'description'],
+    ['id', 'kek', 'url', 'events', 'state', 'description'],
     webhooks.map((webhook) => [
       webhook.id,
+      webhook.kek,
       webhook.url,
       webhook.events.join(' '),
       stateOf(webhook),
@@ -134,12 +135,12 @@ export const webhooksCommand = (context: Context): Command => {
     });
 
   withYes(withJson(webhooks.command('delete <id>')))
-    .description('Delete a webhook with its deliveries')
+    .description('Delete a webhook with what it has not taken')
     .addHelpText('after', example(`delete ${ID} --yes`))
     .action((id: string, options: Shared) =>
       administration(async (call) => {
         const { url } = await call<AdminWebhook>('GET', pathOf(id));
-        await confirm(context, options, `Delete the webhook to ${url} and all its deliveries?`);
+        await confirm(context, options, `Delete the webhook to ${url}, and what it has not taken?`);
         const deleted = await call<AdminWebhook>('DELETE', pathOf(id));
         show(context, options, { deleted }, () => `deleted ${deleted.id}`);
       }),

@@ -10,7 +10,7 @@ import type { SendResult, WebhookSender } from '../ports/webhook-sender.js';
 import type { AuditRecord } from './audit-record.js';
 import { coalesced } from './coalesced.js';
 import type { Ids } from './ids.js';
-import { later } from './types.js';
+import { type Instant, later } from './types.js';
 import { settle, type WebhookNews } from './webhook-retries.js';
 import type { WebhookSecrets } from './webhook-secrets.js';
 import { bodyOf, hostOf, type NewDelivery, signedHeaders, type WebhookEndpoint, wants } from './webhooks.js';
@@ -26,8 +26,10 @@ const MOST_FAILING = 20;
 const MOST_OF_ONE_FAILING = 1;
 /** Several times as long as an attempt may take. Seconds. */
 const LEASE_S = 60;
-/** When a delivery that this node cannot sign is looked at again. Seconds. */
+/** When a webhook that this node cannot sign is looked at again; another node may have its KEK. Seconds. */
 const UNSIGNED_S = 60;
+/** How long an attempt is waited for when the process ends; the lease brings it back. Milliseconds. */
+const STOP_MS = 5_000;
 /** More are only "at least so many". */
 const MAX_COUNTED = 100_000;
 
@@ -57,7 +59,7 @@ export interface WebhookSending {
   run(report: (report: WebhookReport) => void): Promise<void>;
   /** Resolves when nothing is under way. */
   settled(): Promise<void>;
-  /** Begins nothing more; resolves when nothing is under way. */
+  /** Begins nothing more; resolves when nothing is under way, or soon. */
   stop(): Promise<void>;
   /** For the metrics. */
   measure(): Promise<void>;
@@ -67,6 +69,8 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
   const { outbox, sender, secrets, ids, clock, random, metrics } = parts;
   const attempts = new Set<Promise<void>>();
   const underWay = new Map<string, number>();
+  /** Until when, by endpoint. */
+  const unsigned = new Map<string, Instant>();
   let failingUnderWay = 0;
   let stopped = false;
   let pumped = Promise.resolve();
@@ -94,7 +98,8 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     const keys = secrets.open(endpoint, at);
     if (keys === null) {
       report({ news: 'unsigned', ...about, kek: endpoint.secrets.kekId });
-      await outbox.release(claimed, later(at, UNSIGNED_S));
+      unsigned.set(endpoint.id, later(at, UNSIGNED_S));
+      await outbox.release(claimed, at);
       return;
     }
     const headers = signedHeaders(id, body, keys, at);
@@ -139,16 +144,21 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
       const now = clock.now();
       const perEndpoint = failing ? MOST_OF_ONE_FAILING : MOST_OF_ONE;
       const until = later(now, LEASE_S);
-      for (const claimed of await outbox.claim({ now, until, failing, limit, perEndpoint, underWay }))
+      for (const [id, end] of unsigned) if (end <= now) unsigned.delete(id);
+      // For those that cannot be signed there is no room.
+      const taken = new Map([...underWay, ...[...unsigned.keys()].map((id) => [id, perEndpoint] as const)]);
+      for (const claimed of await outbox.claim({ now, until, failing, limit, perEndpoint, underWay: taken }))
         begin(claimed, failing);
     }
   });
 
   async function settled(): Promise<void> {
+    let before: Promise<void>;
     do {
+      before = pumped;
       await Promise.all(attempts);
-      await pumped;
-    } while (attempts.size > 0);
+      await before;
+    } while (attempts.size > 0 || pumped !== before);
   }
 
   return {
@@ -164,7 +174,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     settled,
     async stop() {
       stopped = true;
-      await settled();
+      await Promise.race([settled(), clock.pause(STOP_MS)]);
     },
     async measure() {
       const { pending, oldest, disabled } = await outbox.backlog(MAX_COUNTED);

@@ -1,11 +1,13 @@
 /** The public HTTP server: plugins, then routes, each registered here in so many words. */
 import { accountRoutes } from './account-routes.js';
+import { createProxies } from './addresses.js';
 import { adminRoutes } from './admin/routes.js';
 import { type AuthorizeSettings, authorizeRoutes } from './authorize-routes.js';
 import { type BaseSettings, createApp, refuseUnknown } from './base-app.js';
 import { administratorOf } from './bearer.js';
 import { collectPaths, refuseOtherMethods } from './before-routing.js';
 import { acceptForms, acceptJson } from './bodies.js';
+import { type ConnectionLimits, limitConnections } from './connections.js';
 import { allowOrigins, type CorsSettings } from './cors.js';
 import { docsRoutes, registerDocs } from './docs-routes.js';
 import { type HeaderDelivery, renewTokens } from './header-delivery.js';
@@ -15,11 +17,14 @@ import { createRequestLimits, tellWhatIsLeft } from './request-limits.js';
 import { revocationRoutes } from './revocation-routes.js';
 import type { Services } from './services.js';
 import { sessionRoutes } from './session-routes.js';
+import { admit, shedLoad } from './shedding.js';
 import { tokenStateRoutes } from './token-state-routes.js';
 import type { App } from './typed.js';
 import { wellKnownRoutes } from './well-known-routes.js';
 
-export type HttpSettings = Omit<BaseSettings, 'limits'> & CorsSettings & HeaderDelivery & AuthorizeSettings;
+export interface HttpSettings extends Omit<BaseSettings, 'limits'>, CorsSettings, HeaderDelivery, AuthorizeSettings {
+  connections: ConnectionLimits;
+}
 
 export async function buildApp(services: Services, settings: HttpSettings): Promise<App> {
   const limits = createRequestLimits(services.requestLimiters, services.metrics);
@@ -27,14 +32,21 @@ export async function buildApp(services: Services, settings: HttpSettings): Prom
   app.decorate('guard', services.guard);
   app.decorate('detection', services.detection);
   app.decorate('limits', limits);
+  limitConnections(app.server, settings.connections, {
+    isProxy: createProxies(settings.trustProxy),
+    metrics: services.metrics,
+    log: settings.logger,
+  });
   renewTokens(app, services.renewToken, settings);
   await allowOrigins(app, services.directory, settings);
   tellWhatIsLeft(app, services.requestLimiters);
   // After the hook of CORS, so that a page can read that it has to wait, and for how long.
   app.addHook('onRequest', (request, _reply, done) => {
     limits.admit(request);
+    admit(request, services.shedding);
     done();
   });
+  shedLoad(app, services.shedding);
   const paths = collectPaths(app);
   await registerDocs(app);
   registerRoutes(app, services, settings, paths);

@@ -31,16 +31,25 @@ export interface BaseSettings {
   trustProxy: readonly string[];
   /** Of what is refused before there is a route. */
   limits?: RequestLimits;
+  timeouts?: Timeouts;
 }
 
 const BODY_LIMIT_BYTES = 16 * 1024;
-// Milliseconds. For the whole request to arrive; for an answer to be made.
-const REQUEST_TIMEOUT_MS = 10_000;
-const ANSWER_TIMEOUT_MS = 15_000;
-/** How often Node looks for requests that are late; at its own 30 s a timeout of 10 s takes up to 40. */
-const TIMEOUT_CHECK_MS = 2_000;
-/** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
-const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** Milliseconds. */
+export interface Timeouts {
+  /** For the whole request to arrive, its first header as well as the last byte of its body. */
+  request: number;
+  /** How often Node looks for requests that are late; at its own 30 s a timeout of 10 s takes up to 40. */
+  check: number;
+  /** For an answer to be made. */
+  answer: number;
+  /** For a connection on which nothing moves, such as that of somebody who does not read: longer than any answer takes. */
+  silence: number;
+  /** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
+  keepAlive: number;
+}
+
+const TIMEOUTS: Timeouts = { request: 10_000, check: 2_000, answer: 15_000, silence: 20_000, keepAlive: 72_000 };
 /** A client_id is as long at most. */
 const MAX_PARAM_LENGTH = 128;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
@@ -51,23 +60,24 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
     logRequest(request, reply, hasHungUp);
     measure(request, reply, metrics);
   };
-  const { limits } = settings;
+  const { limits, timeouts = TIMEOUTS } = settings;
   const isProxy = createProxies(settings.trustProxy);
   const app = Fastify({
     loggerInstance: settings.logger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     trustProxy: settings.trustProxy.length > 0 ? isProxy : false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: timeouts.request,
+    connectionTimeout: timeouts.silence,
+    keepAliveTimeout: timeouts.keepAlive,
     // A request that is in while the server drains is answered like any other; the framework's own 503 has no format.
     return503OnClosing: false,
     // Node would answer a request without Host by itself, in no format at all: refused below.
     // Node swaps the two timeouts if the one for headers, 60 s unless set, is longer than the one for whole requests.
     http: {
       requireHostHeader: false,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: timeouts.check,
+      headersTimeout: timeouts.request,
     },
     genReqId: ({ headers }) => {
       const given = headers['x-request-id'];
@@ -101,7 +111,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
   onRequestEnd(app, account);
   app.decorate('places', places);
   registerDraining(app);
-  limitAnswers(app, ANSWER_TIMEOUT_MS);
+  limitAnswers(app, timeouts.answer);
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');

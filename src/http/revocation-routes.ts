@@ -1,4 +1,5 @@
 /** /v1/revocations: the feed for services that check tokens by themselves, as pages and as server-sent events. */
+import { Socket } from 'node:net';
 import { type TSchema, Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { type Revocation, revocationKinds } from '../domain/revocation.js';
@@ -153,6 +154,8 @@ export function revocationRoutes(app: App, services: Services): void {
       const lastRead = request.headers['last-event-id'];
       const after = services.feed.positionOf(lastRead === undefined ? request.query.after : String(lastRead));
       if (isDraining) throw new Refusal('overloaded');
+      // There may be nothing to tell for long; whoever does not read what there is, is found by the feed.
+      if (request.raw.socket instanceof Socket) request.raw.socket.setTimeout(0);
       const stream = createEventStream(reply.raw);
       const leave = services.feed.follow(after, token, followerOf(stream));
       open.add(stream);

@@ -18,6 +18,7 @@ import type { RevocationAdministration } from '../domain/revocation-administrati
 import type { RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
+import type { Shedding } from '../domain/shedding.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
 import type { RevokeToken } from '../domain/token-revocation.js';
@@ -55,6 +56,7 @@ export interface Services {
   guard: Guard;
   detection: Detection;
   requestLimiters: RequestLimiters;
+  shedding: Shedding;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;

@@ -6,8 +6,12 @@ import { every } from './every.js';
 /** Seconds. */
 const RUN_S = 1;
 const MEASURE_S = 15;
+/** What cannot be signed is looked at again each minute, and need not be told of each time. Milliseconds, for each webhook. */
+const QUIET_MS = 600_000;
 
-const meanings: Record<WebhookReport['news'], ['info' | 'warn' | 'error', string]> = {
+type Log = Pick<Logger, 'info' | 'warn' | 'error'>;
+
+const meanings: Record<WebhookReport['news'], [level: keyof Log, message: string]> = {
   failing: ['warn', 'a webhook does not take what it is sent; trying again for three days'],
   recovered: ['info', 'a webhook takes what it is sent again'],
   given_up: ['error', 'a webhook delivery was given up; when its receiver is back: keyturn webhooks retry'],
@@ -19,23 +23,22 @@ const meanings: Record<WebhookReport['news'], ['info' | 'warn' | 'error', string
   unsettled: ['warn', 'what came of a webhook delivery could not be stored; it may be sent again'],
 };
 
-/** A delivery each minute that cannot be signed need not be told of each minute. Of each webhook, once in so many milliseconds. */
-const QUIET_MS = 600_000;
-
-export function startWebhooks(
-  sending: WebhookSending,
-  log: Pick<Logger, 'info' | 'warn' | 'error'>,
-): () => Promise<void> {
+/** `monotonic`: milliseconds since some moment. */
+export function webhookTeller(log: Log, monotonic: () => number): (report: WebhookReport) => void {
   const told = new Map<string, number>();
-  const tell = ({ news, error, ...about }: WebhookReport): void => {
+  return ({ news, error, ...about }) => {
     if (news === 'unsigned') {
-      const now = performance.now();
+      const now = monotonic();
       if (now - (told.get(about.webhook) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
       told.set(about.webhook, now);
     }
     const [level, message] = meanings[news];
     log[level](error === undefined ? about : { ...about, err: error }, message);
   };
+}
+
+export function startWebhooks(sending: WebhookSending, log: Log): () => Promise<void> {
+  const tell = webhookTeller(log, () => performance.now());
   const failed = (error: unknown) => log.warn({ err: error }, 'could not look after the webhooks; trying again');
   const stops = [every(RUN_S, () => sending.run(tell), failed), every(MEASURE_S, sending.measure, failed)];
   return async () => {

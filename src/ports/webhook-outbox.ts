@@ -40,7 +40,10 @@ export interface WebhookOutbox {
   ): Promise<boolean>;
   /** What is due and nobody is at, fairly among endpoints; those that are disabled or ask to be left alone have nothing due. */
   claim(claim: Claim): Promise<Claimed[]>;
-  /** Stores what came of an attempt, with its audit events; null where somebody else has taken over, or the endpoint is gone. */
+  /**
+   * Stores what came of an attempt, with its audit events, as `decide` says, which may be asked twice; null where somebody
+   * else has taken over, or the endpoint is gone.
+   */
   settle(claimed: Claimed, decide: (endpoint: WebhookEndpoint) => Settlement): Promise<Settlement | null>;
   /** As if it had not been claimed, but due only then. */
   release(claimed: Claimed, until: Instant): Promise<void>;

@@ -30,7 +30,7 @@ export interface WebhookStore {
     after: { secrets: SealedSecrets; previousUntil: Instant | null },
     audit: AuditEvent,
   ): Promise<boolean>;
-  /** With all its deliveries. False where there is none. */
+  /** With what it has not taken. False where there is none. */
   delete(id: string, audit: AuditEvent): Promise<boolean>;
 
   /** The newest first: those before `after`. */

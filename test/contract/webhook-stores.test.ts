@@ -80,7 +80,9 @@ function worldOn(database: Database) {
     settle: (claimed: Claimed, result: SendResult, at: Instant = NOW) =>
       outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, at, 0)),
     deliveries: (id: string) => rowsOf(database, 'webhook_deliveries', `endpoint_id = '${id}' ORDER BY id`),
-    empty: () => execute(database, 'DELETE FROM webhook_endpoints'),
+    empty: async () => {
+      for (const table of ['webhook_deliveries', 'webhook_endpoints']) await execute(database, `DELETE FROM ${table}`);
+    },
   };
 }
 
@@ -308,6 +310,21 @@ async function sending(t: Test, database: Database): Promise<void> {
     t.same(events, [1, 2]);
     t.match(await store.findDelivery(made.id, one), { state: 'pending', attempts: 0, nextAt: NOW });
     t.equal(await store.findDelivery(v7(), one), null);
+    await empty();
+  });
+
+  t.test('what has not been taken goes with its endpoint', async (t) => {
+    const made = await filled(3);
+    const [first, second] = await claim({ limit: 2 });
+    if (first === undefined || second === undefined) throw new Error('none');
+    await settle(first, taken);
+    await outbox.settle(second, (now) => settleLast(now, refused));
+    t.ok(await store.delete(made.id, audit('webhook.updated')));
+    t.same(
+      (await deliveries(made.id)).map(({ state, body }) => [state, body]),
+      [['delivered', null]],
+    );
+    t.same(await claim({ failing: true }), []);
     await empty();
   });
 

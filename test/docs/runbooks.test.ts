@@ -8,7 +8,7 @@ import { createPkcs11Signer } from '../../src/adapters/pkcs11/token-signer.js';
 import { connectPostgres } from '../../src/adapters/postgres/database.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { postgresUrl } from '../support/databases.js';
-import { eventually, launch, launchReady, temporaryFolder } from '../support/process.js';
+import { eventually, launch, launchReady, runToEnd, temporaryFolder } from '../support/process.js';
 import { followRunbook, withoutBash } from '../support/runbooks.js';
 import { execute, rowsOf } from '../support/service.js';
 import { softHsm, withoutSoftHsm } from '../support/softhsm.js';
@@ -31,6 +31,9 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
   const follow = (file: string, more: NodeJS.ProcessEnv = {}) => followRunbook(file, { ...env, ...more });
   const inState = async (...states: string[]) =>
     (await rowsOf(database, 'signing_keys')).filter(({ state }) => states.includes(String(state)));
+  const command = ['webhooks', 'create', '--url', 'https://siem.example.com/', '--event', 'webhook.test', '--json'];
+  t.match(await runToEnd(t, command, env), { code: 0 });
+  const webhookKeks = async () => (await rowsOf(database, 'webhook_endpoints')).map(({ kek_id: id }) => `${id}.kek`);
   const signer = async () => decodeProtectedHeader((await service.login()).access_token).kid;
   const jwks = async () => {
     const { keys } = (await service.get('/.well-known/jwks.json')).body as { keys: { kid: string }[] };
@@ -76,6 +79,7 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
     t.notSame(after, before);
     const keks = (await inState('active', 'pending')).map(({ kek_id: id }) => `${id}.kek`);
     t.same(new Set(keks), new Set(after));
+    t.same(await webhookKeks(), after);
     await service.stop();
     service = await launchReady(t, env);
     await signs(t, kid);
@@ -86,6 +90,7 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
     const lost = (await inState('active', 'pending')).map(({ kid }) => kid);
     for (const file of readdirSync(KEYS_DIR)) rmSync(join(KEYS_DIR, file));
     await follow('lost-kek.md');
+    t.same(await webhookKeks(), readdirSync(KEYS_DIR));
     const now = await inState('active', 'pending');
     t.same(now.map(({ state }) => state).sort(), ['active', 'pending']);
     t.notOk(now.some(({ kid }) => lost.includes(kid)));

@@ -1,5 +1,4 @@
 import t, { type Test } from 'tap';
-import { limitAnswers } from '../../src/http/answer-timeout.js';
 import { createApp } from '../../src/http/base-app.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
@@ -7,12 +6,12 @@ import { countNothing } from '../../src/ports/metrics.js';
 import { nowhere } from '../../src/ports/places.js';
 
 const SOON_MS = 20;
+const TIMEOUTS = { request: 5_000, check: 2_000, answer: SOON_MS, silence: 5_000, keepAlive: 5_000 };
 
 async function appWith(t: Test, handler: () => Promise<unknown>, config = {}): Promise<App> {
   const services = { issuer: 'https://auth.example.com', places: nowhere, metrics: countNothing };
-  const app = createApp(services, { logger: createLogger('silent'), trustProxy: [] });
+  const app = createApp(services, { logger: createLogger('silent'), trustProxy: [], timeouts: TIMEOUTS });
   t.teardown(() => app.close());
-  limitAnswers(app, SOON_MS);
   app.get('/', { config }, handler);
   return app;
 }

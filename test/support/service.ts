@@ -12,12 +12,14 @@ import { systemRandom } from '../../src/adapters/system/random.js';
 import { compose, httpSettings } from '../../src/compose.js';
 import { type Config, readConfig } from '../../src/config.js';
 import { buildApp } from '../../src/http/app.js';
+import type { Timeouts } from '../../src/http/base-app.js';
 import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
 import type { LimiterOf } from '../../src/ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-passwords.js';
 import type { Clock } from '../../src/ports/clock.js';
+import type { EventLoop } from '../../src/ports/event-loop.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
 import { nowhere } from '../../src/ports/places.js';
@@ -35,12 +37,15 @@ export const testEnvironment = {
   ARGON2_TIME_COST: '1',
   ARGON2_CONCURRENCY: '4',
   ARGON2_QUEUE: '1000',
+  ARGON2_WAIT: '3600000',
+  LIMIT_EVENT_LOOP_DELAY: '0',
   LIMIT_FAILURES: '0',
   LIMIT_ACCOUNT_FAILURES: '0',
   LIMIT_REQUESTS: '0',
   LIMIT_CLIENT_REQUESTS: '0',
   LIMIT_SESSION_REQUESTS: '0',
   LIMIT_CHECKS: '0',
+  LIMIT_CONNECTIONS_PER_ADDRESS: '0',
 };
 
 export const ISSUER = 'http://127.0.0.1:3000';
@@ -64,6 +69,8 @@ export interface ServiceOptions {
   requestLimiterOf?: RequestLimiterOf;
   metrics?: PrometheusMetrics;
   webhookSender?: WebhookSender;
+  timeouts?: Timeouts;
+  eventLoop?: EventLoop;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -125,6 +132,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     breachedPasswords: options.breachedPasswords ?? noneBreached,
     metrics,
     clock: options.clock ?? clock,
+    eventLoop: options.eventLoop ?? { delay: () => 0 },
     random: systemRandom,
     ...(options.webhookSender && { webhookSender: options.webhookSender }),
   });
@@ -132,7 +140,8 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   await services.keys.load();
   await services.directory.load();
   await services.revocations.follow();
-  const app = await buildApp(services, httpSettings(config, logger));
+  const { timeouts } = options;
+  const app = await buildApp(services, { ...httpSettings(config, logger), ...(timeouts && { timeouts }) });
   t.teardown(() => app.close());
 
   const call = async (request: InjectOptions) => {

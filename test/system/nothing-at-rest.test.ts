@@ -52,8 +52,20 @@ async function startWorld(t: Test) {
     '--json',
   ];
   const { client_secret: clientSecret } = JSON.parse((await runToEnd(t, create, { DATABASE_URL: url })).stdout);
-  noteSecret(clientSecret);
-  return { service, url, redisUrl: redis.url, clientSecret: String(clientSecret), kek: readKeks(KEYS_DIR).newest() };
+  const hook = ['webhooks', 'create', '--url', 'https://siem.example.com/', '--event', 'webhook.test', '--json'];
+  const made = JSON.parse((await runToEnd(t, hook, { DATABASE_URL: url, KEYS_DIR })).stdout);
+  const rotate = ['webhooks', 'rotate-secret', made.id, '--json'];
+  const rotated = JSON.parse((await runToEnd(t, rotate, { DATABASE_URL: url, KEYS_DIR })).stdout);
+  const webhookSecrets = [made.secret, rotated.secret].map(String);
+  noteSecret(clientSecret, ...webhookSecrets);
+  return {
+    service,
+    url,
+    redisUrl: redis.url,
+    clientSecret: String(clientSecret),
+    webhookSecrets,
+    kek: readKeks(KEYS_DIR).newest(),
+  };
 }
 
 type World = Awaited<ReturnType<typeof startWorld>>;
@@ -166,7 +178,8 @@ t.test('what is at rest', { skip }, async (t) => {
       ...held.flatMap(({ refresh, access, keys }) => [...refresh, ...access, ...keys]),
       ...held.flatMap(({ access }) => access.flatMap((token) => token.split('.').slice(1))),
       ...tokens.flatMap(({ signed, secret }) => [signed, secret]),
-      ...[PASSWORD, WRONG_PASSWORD, world.clientSecret, world.kek.key],
+      ...[PASSWORD, WRONG_PASSWORD, world.clientSecret, world.kek.key, ...world.webhookSecrets],
+      ...world.webhookSecrets.map((secret) => Buffer.from(secret.slice('whsec_'.length), 'base64')),
     ];
     t.same(
       secrets.flatMap(spellings).filter((spelling) => text.includes(spelling)),

@@ -23,10 +23,11 @@ CREATE TABLE webhook_endpoints (
   CONSTRAINT webhook_endpoints_disabled_check CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
 );
 
--- The outbox: one row an event and endpoint that wants it.
+-- The outbox: one row an event and endpoint that wants it. What was taken may outlive its endpoint until it expires: to
+-- remove all of it at once could take longer than a statement may.
 CREATE TABLE webhook_deliveries (
   id          uuid PRIMARY KEY,
-  endpoint_id uuid NOT NULL REFERENCES webhook_endpoints (id) ON DELETE CASCADE,
+  endpoint_id uuid NOT NULL,
   -- Null for a test.
   event_id    bigint,
   event       text NOT NULL,
@@ -47,8 +48,10 @@ CREATE TABLE webhook_deliveries (
     AND (state = 'delivered') = (body IS NULL)
   )
 );
-CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (endpoint_id, next_at) WHERE state = 'pending';
+-- Those that are due together go out in the order of their events.
+CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (endpoint_id, next_at, event_id) WHERE state = 'pending';
 -- Ids ascend with time: the oldest comes first.
 CREATE INDEX webhook_deliveries_pending_idx ON webhook_deliveries (id) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_endpoint_id_idx ON webhook_deliveries (endpoint_id, id);
+CREATE INDEX webhook_deliveries_failed_idx ON webhook_deliveries (endpoint_id, id) WHERE state = 'failed';
 CREATE INDEX webhook_deliveries_expires_at_idx ON webhook_deliveries (expires_at) WHERE expires_at IS NOT NULL;

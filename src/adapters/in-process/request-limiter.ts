@@ -1,7 +1,7 @@
 import type { Clock } from '../../ports/clock.js';
 import type { Quota, RequestLimiter } from '../../ports/request-limiter.js';
 
-/** Subjects that are counted at one time; the one that was seen least recently is forgotten first. */
+/** Subjects that are counted at one time, at most; those that were seen in the last half of them are all there. */
 const MAX_SUBJECTS = 50_000;
 export const WINDOW_MS = 60_000;
 
@@ -23,21 +23,28 @@ export function createInProcessRequestLimiter(
   changed: (window: Window) => void = () => {},
   most = MAX_SUBJECTS,
 ): RequestLimiter {
-  const windows = new Map<string, Window>();
+  // Two generations: the old one is dropped whole when the young one is full. A map that forgets its oldest entry one by one
+  // looks for it among the places of all that it has forgotten before: 25 µs each, just when there are most subjects.
+  const half = Math.ceil(most / 2);
+  let young = new Map<string, Window>();
+  let old = new Map<string, Window>();
 
-  /** The one that goes on, now the last of the map. */
+  /** The one that goes on, now among the young. */
   function windowOf(subject: string, now: number): Window {
-    const known = windows.get(subject);
-    if (known !== undefined) windows.delete(subject);
-    const isOver = known === undefined || known.endsAt <= now;
-    const window = isOver ? { subject, taken: 0, untold: 0, endsAt: now + WINDOW_MS } : known;
-    windows.set(subject, window);
-    if (windows.size > most) {
-      const [oldest] = windows.keys();
-      if (oldest !== undefined) windows.delete(oldest);
+    const seen = young.get(subject);
+    if (seen !== undefined && seen.endsAt > now) return seen;
+    const kept = seen ?? old.get(subject);
+    const isOver = kept === undefined || kept.endsAt <= now;
+    const window = isOver ? { subject, taken: 0, untold: 0, endsAt: now + WINDOW_MS } : kept;
+    if (young.size >= half && seen === undefined) {
+      old = young;
+      young = new Map();
     }
+    young.set(subject, window);
     return window;
   }
+
+  const find = (subject: string): Window | undefined => young.get(subject) ?? old.get(subject);
 
   function count(window: Window, by: number): void {
     window.taken += by;
@@ -63,13 +70,13 @@ export function createInProcessRequestLimiter(
     },
     look(subject) {
       const now = clock.monotonic();
-      const window = windows.get(subject);
+      const window = find(subject);
       if (window === undefined || window.endsAt <= now)
         return { granted: true, left: limit, resetsIn: WINDOW_MS / 1000 };
       return quotaOf(window.taken < limit, window, now);
     },
     giveBack(subject) {
-      const window = windows.get(subject);
+      const window = find(subject);
       if (window !== undefined && window.taken > 0) count(window, -1);
     },
   };

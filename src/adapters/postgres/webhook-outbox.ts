@@ -4,6 +4,7 @@
  * always in this order.
  */
 import { instant } from '../../domain/types.js';
+import type { Settlement } from '../../domain/webhook-retries.js';
 import type { NewDelivery } from '../../domain/webhooks.js';
 import type { Claimed, WebhookOutbox } from '../../ports/webhook-outbox.js';
 import { appendAudit } from './audit.js';
@@ -66,20 +67,20 @@ const claim: Statement = {
       SELECT due.id FROM webhook_endpoints AS e CROSS JOIN LATERAL (
         SELECT coalesce(($4::json ->> e.id::text)::integer, 0) AS count
       ) AS under_way CROSS JOIN LATERAL (
-        SELECT d.id, d.next_at FROM webhook_deliveries AS d
+        SELECT d.id, d.next_at, d.event_id FROM webhook_deliveries AS d
         WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_at <= $1
-        ORDER BY d.next_at LIMIT greatest($3::integer - under_way.count, 0)
+        ORDER BY d.next_at, d.event_id LIMIT greatest($3::integer - under_way.count, 0)
         FOR NO KEY UPDATE SKIP LOCKED
       ) AS due
       WHERE e.disabled_at IS NULL AND (e.not_before IS NULL OR e.not_before <= $1)
         AND (e.failing_since IS NOT NULL) = $5::boolean
-      ORDER BY under_way.count, due.next_at LIMIT $6::integer
+      ORDER BY under_way.count, due.next_at, due.event_id LIMIT $6::integer
     ), claimed AS (
       UPDATE webhook_deliveries AS d SET attempts = d.attempts + 1, next_at = $2 FROM mine WHERE d.id = mine.id
       RETURNING d.*
     )
     SELECT c.id AS delivery_id, c.event, c.body, c.attempts, ${endpointColumns}
-    FROM claimed AS c JOIN webhook_endpoints AS e ON e.id = c.endpoint_id ORDER BY c.id`,
+    FROM claimed AS c JOIN webhook_endpoints AS e ON e.id = c.endpoint_id ORDER BY c.event_id`,
 };
 
 /** The number of the attempt tells whether it is still this node's. */
@@ -117,6 +118,12 @@ async function storeDeliveries(sql: Sql, endpointId: string, made: NewDelivery[]
   if (made.length > 0) await sql.query(insert, [endpointId, JSON.stringify(made), at]);
 }
 
+async function settled(sql: Sql, { id, attempt }: Claimed, { delivery }: Settlement): Promise<boolean> {
+  const { state, nextAt, at, status, error, expiresAt } = delivery;
+  const values = [id, attempt, state, toDate(nextAt), toDate(at), status, error, toDate(expiresAt)];
+  return (await sql.query(settle, values)).length > 0;
+}
+
 export const createWebhookOutbox = (database: Database): WebhookOutbox => ({
   active: () => database.query<{ id: string; isBehind: boolean }>(active, []),
 
@@ -139,14 +146,16 @@ export const createWebhookOutbox = (database: Database): WebhookOutbox => ({
     return (await database.query<ClaimedRow>(claim, values)).map(toClaimed);
   },
 
-  async settle({ id, attempt, endpoint: { id: endpointId } }, decide) {
+  async settle(claimed, decide) {
+    // The ordinary case: it was taken, and nothing is to be said of the endpoint.
+    const likely = decide(claimed.endpoint);
+    if (Object.keys(likely.endpoint).length === 0) return (await settled(database, claimed, likely)) ? likely : null;
     return database.transaction(async (sql) => {
-      const before = await lockEndpoint(sql, endpointId);
+      const before = await lockEndpoint(sql, claimed.endpoint.id);
       if (before === null) return null;
       const settlement = decide(before);
-      const { state, nextAt, at, status, error, expiresAt } = settlement.delivery;
-      const values = [id, attempt, state, toDate(nextAt), toDate(at), status, error, toDate(expiresAt)];
-      if ((await sql.query(settle, values)).length === 0) return null;
+      if (!(await settled(sql, claimed, settlement))) return null;
+      const { at } = settlement.delivery;
       if (Object.keys(settlement.endpoint).length > 0) await storeEndpoint(sql, before, settlement.endpoint, at);
       for (const event of settlement.audit) await appendAudit(sql, event);
       return settlement;

@@ -44,12 +44,11 @@ const setSecrets: Statement = {
     ), audited AS (${auditInsert(6, 'FROM changed')})
     SELECT id FROM changed`,
 };
-const remove: Statement = {
-  name: 'webhook_delete',
-  text: `WITH gone AS (
-      DELETE FROM webhook_endpoints WHERE id = $1 RETURNING id
-    ), audited AS (${auditInsert(2, 'FROM gone')})
-    SELECT id FROM gone`,
+const remove: Statement = { name: 'webhook_delete', text: 'DELETE FROM webhook_endpoints WHERE id = $1' };
+const removeUntaken: Statement = {
+  name: 'webhook_delete_untaken',
+  text: `DELETE FROM webhook_deliveries
+    WHERE endpoint_id = $1 AND state = 'pending' OR endpoint_id = $1 AND state = 'failed'`,
 };
 
 const deliveryColumns = `id, event_id::text AS "eventId", event, state, attempts, made_at, next_at, last_at,
@@ -64,12 +63,13 @@ const addDelivery: Statement = {
     ), audited AS (${auditInsert(6, 'FROM made')})
     SELECT ${deliveryColumns} FROM made`,
 };
-const deliveries: Statement = {
-  name: 'webhook_deliveries',
+/** A text of its own for each state, so that an index serves those that failed among many that did not. */
+const deliveriesIn = (state: DeliveryState | null): Statement => ({
+  name: `webhook_deliveries_${state ?? 'all'}`,
   text: `SELECT ${deliveryColumns} FROM webhook_deliveries
-    WHERE endpoint_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR id < $3)
-    ORDER BY webhook_deliveries.id DESC LIMIT $4`,
-};
+    WHERE endpoint_id = $1 AND ($2::uuid IS NULL OR id < $2) ${state === null ? '' : `AND state = '${state}'`}
+    ORDER BY webhook_deliveries.id DESC LIMIT $3`,
+});
 const findDelivery: Statement = {
   name: 'webhook_delivery_find',
   text: `SELECT ${deliveryColumns} FROM webhook_deliveries WHERE endpoint_id = $1 AND id = $2`,
@@ -133,7 +133,14 @@ export const createWebhookStore = (database: Database): WebhookStore => ({
   },
 
   async delete(id, audit) {
-    return (await database.query(remove, [id, ...auditValues(audit)])).length > 0;
+    return database.transaction(async (sql) => {
+      // Locked first: what somebody is adding to it is seen then.
+      if ((await lockEndpoint(sql, id)) === null) return false;
+      await sql.query(removeUntaken, [id]);
+      await sql.query(remove, [id]);
+      await appendAudit(sql, audit);
+      return true;
+    });
   },
 
   async addDelivery(endpointId, { id, event, body }, at, audit) {
@@ -143,7 +150,7 @@ export const createWebhookStore = (database: Database): WebhookStore => ({
   },
 
   async deliveries(endpointId, state, after, limit) {
-    const rows = await database.query<DeliveryRow>(deliveries, [endpointId, state, after, limit]);
+    const rows = await database.query<DeliveryRow>(deliveriesIn(state), [endpointId, after, limit]);
     return rows.map(toDelivery);
   },
 

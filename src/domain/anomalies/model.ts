@@ -50,7 +50,8 @@ export const DEVICE_CHANGED: Odds = { attack: 0.5, users: 0.001, shape: 0.3 };
 export const NEW_DEVICE: Odds = { attack: 0.6, users: 0.1, shape: 0.5 };
 /**
  * The user agent is the session's and the other headers are not. Half of those who copy the one do not copy the others. Of
- * users it is updates of the browser or the app, and gateways that rewrite headers: three times a year.
+ * users it is updates of the browser or the app, apps with several ways to refresh, and gateways that rewrite headers: one
+ * visit in 200, and most with few of them.
  */
 export const CLIENT_CHANGED: Odds = { attack: 0.5, users: 0.005, shape: 0.3 };
 /**

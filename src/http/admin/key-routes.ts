@@ -107,7 +107,7 @@ export const keyRoutes: AdminRoutes = (app, administration, whoAsks) => {
 
   for (const [verb, summary] of [
     ['rotate', 'Let another key sign: at once, or as soon as verifiers know it'],
-    ['rewrap', 'Seal every private key under the newest KEK'],
+    ['rewrap', 'Seal every private key, and every secret of a webhook, under the newest KEK'],
   ] as const) {
     const path = `${all}/${verb}` as const;
     const codes = ['key_state_conflict', 'key_unusable', 'kek_unusable'] as const;

@@ -188,7 +188,7 @@ export const webhookRoutes: AdminRoutes = (app, administration, whoAsks) => {
         ...changeSchema(
           one,
           'deleteWebhook',
-          'Delete a webhook with its deliveries; answers what it was',
+          'Delete a webhook with what it has not taken; answers what it was',
           { 200: AdminWebhook },
           'not_found',
         ),

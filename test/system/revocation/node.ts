@@ -61,6 +61,7 @@ const services = compose(config, {
   breachedPasswords: noneBreached,
   metrics: countNothing,
   clock: systemClock,
+  eventLoop: { delay: () => 0 },
   random: systemRandom,
 });
 await services.clients.seed();
