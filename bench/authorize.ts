@@ -27,7 +27,7 @@ const requestOf = (path: string, token: string) =>
 const CHECK = '/v1/authorize?audience=api';
 
 /** What all variants are asked for; each keeps its own tokens. */
-type Variant = Pick<Load, 'port' | 'request' | 'answered'>;
+type Variant = Pick<Load, 'request' | 'answered'> & { port: number };
 
 const mustPass = (head: string): void => {
   if (!/^HTTP\/1\.1 200 /.test(head)) throw new Error(`not let through: ${head.slice(0, 400)}`);

@@ -54,11 +54,12 @@ async function clients(database: Database, rate: number) {
     metrics: countNothing,
     // The signature is no part of what is measured: the database is.
     tokens: createSessionTokens({ ensureCanIssue() {}, issue: async () => '' }, () => ''),
+    provePassword: async () => {},
     clock: systemClock,
     random: systemRandom,
     settings: { replayWindow: Number.POSITIVE_INFINITY, reuseLeeway: 10 },
   });
-  const request = { idempotencyKey: null, clientId: null, caller };
+  const request = { idempotencyKey: null, clientId: null, password: null, caller };
   return async (until: () => boolean): Promise<number[]> => {
     const took: number[] = [];
     const begun = performance.now();

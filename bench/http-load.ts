@@ -5,13 +5,13 @@
 import { connect, type Socket } from 'node:net';
 
 export interface Load {
-  port: number;
+  port: number | ((connection: number) => number);
   connections: number;
   seconds: number;
   /** The whole request, as it is sent. */
   request(connection: number): string;
-  /** Sees the head of each answer; what it throws ends the run. */
-  answered?(connection: number, head: string): void;
+  /** Sees each answer; what it throws ends the run. */
+  answered?(connection: number, head: string, body: string): void;
 }
 
 export interface LoadResult {
@@ -21,27 +21,65 @@ export interface LoadResult {
   latencies: number[];
 }
 
-const open = (port: number): Socket => connect({ host: '127.0.0.1', port, noDelay: true }).on('error', () => {});
+/** Whoever is silent for longer has failed. Milliseconds. */
+const PATIENCE_MS = 30_000;
+
+const open = (port: number): Socket =>
+  connect({ host: '127.0.0.1', port, noDelay: true, timeout: PATIENCE_MS })
+    .on('error', () => {})
+    .on('timeout', function (this: Socket) {
+      this.destroy();
+    });
 
 const HEAD_END = '\r\n\r\n';
+const LAST_CHUNK = '0\r\n\r\n';
 
-/** Resolves to the head of the answer, when all of it is there. */
-function ask(socket: Socket, request: string): Promise<string> {
+/** The body that begins at `from`, or null as long as it is not all there. */
+function bodyOf(text: string, from: number): string | null {
+  const head = text.slice(0, from);
+  if (!/\r\ntransfer-encoding: *chunked/i.test(head)) {
+    const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);
+    return text.length < from + length ? null : text.slice(from, from + length);
+  }
+  if (!text.endsWith(LAST_CHUNK)) return null;
+  let body = '';
+  for (let at = from; ; ) {
+    const data = text.indexOf('\r\n', at) + 2;
+    const length = Number.parseInt(text.slice(at, data), 16);
+    if (length === 0) return body;
+    body += text.slice(data, data + length);
+    at = data + length + 2;
+  }
+}
+
+export interface Answered {
+  head: string;
+  body: string;
+}
+
+/** Resolves when all of the answer is there. */
+export function ask(socket: Socket, request: string): Promise<Answered> {
   return new Promise((resolve, reject) => {
     let text = '';
     const onData = (chunk: Buffer): void => {
       text += chunk.toString('latin1');
       const end = text.indexOf(HEAD_END);
       if (end < 0) return;
-      const length = Number(/\r\ncontent-length: *(\d+)/i.exec(text)?.[1] ?? 0);
-      if (text.length < end + HEAD_END.length + length) return;
+      const body = bodyOf(text, end + HEAD_END.length);
+      if (body === null) return;
       socket.off('data', onData).off('close', onClose);
-      resolve(text.slice(0, end));
+      resolve({ head: text.slice(0, end), body });
     };
     const onClose = (): void => reject(new Error(`the connection was closed: ${text.slice(0, 200)}`));
     socket.on('data', onData).once('close', onClose);
     socket.write(request);
   });
+}
+
+/** One request over a connection of its own. */
+export async function askOnce(port: number, request: string): Promise<Answered> {
+  const socket = open(port);
+  return ask(socket, request).finally(() => socket.destroy());
 }
 
 export async function load({ port, connections, seconds, request, answered }: Load): Promise<LoadResult> {
@@ -50,16 +88,17 @@ export async function load({ port, connections, seconds, request, answered }: Lo
   const until = begun + seconds * 1000;
   await Promise.all(
     Array.from({ length: connections }, async (_, i) => {
-      let socket = open(port);
+      const to = typeof port === 'number' ? port : port(i);
+      let socket = open(to);
       try {
         for (let from = performance.now(); from < until; from = performance.now()) {
-          const head = await ask(socket, request(i));
+          const { head, body } = await ask(socket, request(i));
           latencies.push(performance.now() - from);
-          answered?.(i, head);
+          answered?.(i, head, body);
           // nginx keeps a connection for a thousand requests.
           if (!/\r\nconnection: *close/i.test(head)) continue;
           socket.destroy();
-          socket = open(port);
+          socket = open(to);
         }
       } finally {
         socket.destroy();

@@ -22,6 +22,8 @@ ${Object.entries(measurements)
   --write           put the table, and what is drawn, into docs/
   --help            this text
 
+  hot-path          what a refresh costs, and all that belongs to it: npm run bench -- hot-path --help
+
 Example: npm run bench -- clean-up --rows 1000000
 `;
 
@@ -59,4 +61,5 @@ async function main(scope) {
   return 0;
 }
 
-await run(main);
+// It has parts, and options of its own.
+await run(process.argv[2] === 'hot-path' ? (await import('./hot-path.js')).main : main);

@@ -96,8 +96,8 @@ ${table(['code', 'status', 'at `/oauth`', 'meaning'], rows)}
 /** The routes are only looked at, so that they need nothing of what stands behind them. */
 async function openapi() {
   const app = await buildApp(
-    { issuer: 'https://auth.example.com' },
-    { logger: createLogger('silent'), trustProxy: [], corsOrigins: [], limitRequests: 600 },
+    { issuer: 'https://auth.example.com', requestLimiters: {} },
+    { logger: createLogger('silent'), trustProxy: [], corsOrigins: [], connections: { all: 1, perAddress: 0 } },
   );
   try {
     return `${JSON.stringify(app.swagger(), null, 2)}\n`;

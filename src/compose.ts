@@ -8,6 +8,7 @@ import { createAuditLog } from './adapters/postgres/audit.js';
 import { createAuditSeals } from './adapters/postgres/audit-seals.js';
 import { createAuditTrail } from './adapters/postgres/audit-trail.js';
 import { createClientStore } from './adapters/postgres/client-store.js';
+import { createDetectionStore } from './adapters/postgres/detection-store.js';
 import { createDeviceStore } from './adapters/postgres/device-store.js';
 import { createExpiredRows } from './adapters/postgres/expired-rows.js';
 import { createRevocationStore } from './adapters/postgres/revocation-store.js';
@@ -17,9 +18,11 @@ import { createUserStore } from './adapters/postgres/user-store.js';
 import { createWebhookOutbox } from './adapters/postgres/webhook-outbox.js';
 import { createWebhookStore } from './adapters/postgres/webhook-store.js';
 import { within } from './adapters/system/within.js';
+import { deviceOf } from './adapters/user-agents/device.js';
 import type { Config } from './config.js';
 import { createAccessTokenIssuer, createAccessTokenVerifier, type VerifyAccessToken } from './domain/access-token.js';
 import { createAccounts } from './domain/accounts.js';
+import { createAlarms } from './domain/alarms.js';
 import { createAuditAdministration } from './domain/audit-administration.js';
 import { createAuditSealing } from './domain/audit-sealing.js';
 import { createBlocks } from './domain/blocks.js';
@@ -28,6 +31,7 @@ import { createClientAdministration } from './domain/client-administration.js';
 import { createIssueToClient } from './domain/client-credentials.js';
 import { createClientDirectory } from './domain/client-directory.js';
 import { createClients } from './domain/clients.js';
+import { createDetection, type Detection, noDetection } from './domain/detection.js';
 import { createDevices } from './domain/devices.js';
 import { createIds } from './domain/ids.js';
 import { createIntrospect } from './domain/introspection.js';
@@ -42,19 +46,24 @@ import { createRevocationFeed } from './domain/revocation-feed.js';
 import { createRevocations, type Revocations } from './domain/revocations.js';
 import { createSessionTokens } from './domain/session-tokens.js';
 import { createSessions } from './domain/sessions.js';
+import { createShedding } from './domain/shedding.js';
 import { createSigningKeys } from './domain/signing-keys.js';
 import { createSlidingSessions } from './domain/sliding-sessions.js';
+import { createProvePassword } from './domain/step-up.js';
 import { createRevokeToken } from './domain/token-revocation.js';
 import { createUserAdministration } from './domain/user-administration.js';
+import { createUses } from './domain/uses.js';
 import { createWebhookAddresses } from './domain/webhook-addresses.js';
 import { createWebhookAdministration } from './domain/webhook-administration.js';
 import { createWebhookSecrets } from './domain/webhook-secrets.js';
 import { createWebhookSending } from './domain/webhook-sending.js';
 import type { Foundation } from './foundation.js';
 import type { HttpSettings } from './http/app.js';
+import type { RequestLimiters } from './http/request-limits.js';
 import type { Administration, Services } from './http/services.js';
 import type { AuditLog } from './ports/audit-log.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
+import type { RequestSubject } from './ports/request-limiter.js';
 
 /** Seconds. Failures of an address are counted by the minute, those at an account by the quarter of an hour. */
 const FAILURE_WINDOW_S = 60;
@@ -70,19 +79,20 @@ const createHasher = (config: Config): PasswordHasher =>
     parallelism: config.ARGON2_PARALLELISM,
     concurrency: config.ARGON2_CONCURRENCY,
     queue: config.ARGON2_QUEUE,
+    longestWait: config.ARGON2_WAIT,
   });
 
 export const httpSettings = (config: Config, logger: FastifyBaseLogger): HttpSettings => ({
   logger,
   trustProxy: config.TRUST_PROXY,
+  connections: { all: config.LIMIT_CONNECTIONS, perAddress: config.LIMIT_CONNECTIONS_PER_ADDRESS },
   corsOrigins: config.CORS_ORIGINS,
-  limitRequests: config.LIMIT_REQUESTS,
   accessTokenHeader: config.ACCESS_TOKEN_HEADER,
   authorizeAudience: config.AUTHORIZE_AUDIENCE,
 });
 
 /** What the administration stands on. */
-export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'webhookSender'>;
+export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender' | 'eventLoop'>;
 
 const composeRevocations = (config: Config, { database, projection, metrics, clock }: Ground): Revocations =>
   createRevocations({
@@ -182,8 +192,36 @@ function composeGuard(config: Config, { limiterOf, metrics, clock }: Foundation,
     },
     width: failures || Number.POSITIVE_INFINITY,
     blocks,
+    clock,
   });
   return { guard, blocks };
+}
+
+function composeDetection(
+  config: Config,
+  { database, places, metrics, clock }: Foundation,
+  revocations: Revocations,
+): Detection {
+  if (!config.ANOMALY_DETECTION) return noDetection;
+  const store = createDetectionStore(database);
+  const sessions = createSessionStore(database);
+  return createDetection({
+    uses: createUses({ places, deviceOf, metrics, clock }),
+    store,
+    alarms: createAlarms({ store, sessions, revocations, metrics, clock }),
+    metrics,
+    clock,
+  });
+}
+
+function composeRequestLimiters(config: Config, { requestLimiterOf }: Foundation): RequestLimiters {
+  const limiter = (kind: RequestSubject, limit: number) => (limit === 0 ? null : requestLimiterOf(kind, limit));
+  return {
+    address: limiter('address', config.LIMIT_REQUESTS),
+    client: limiter('client', config.LIMIT_CLIENT_REQUESTS),
+    session: limiter('session', config.LIMIT_SESSION_REQUESTS),
+    check: limiter('check', config.LIMIT_CHECKS),
+  };
 }
 
 export function compose(config: Config, foundation: Foundation): Services {
@@ -227,6 +265,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       revocations,
       metrics,
       tokens,
+      provePassword: createProvePassword({ users: createUserStore(database), hasher, guard, audit, clock }),
       clock,
       random,
       settings: {
@@ -245,7 +284,18 @@ export function compose(config: Config, foundation: Foundation): Services {
     revokeToken: createRevokeToken({ sessions, store: revocationStore, verify, revocations, clock }),
     introspect: createIntrospect({ issuer: config.ISSUER, verify, store: sessionStore, revocations, clock }),
     guard,
+    requestLimiters: composeRequestLimiters(config, foundation),
+    shedding: createShedding({
+      eventLoop: foundation.eventLoop,
+      database: () => database.pool?.() ?? null,
+      connections: config.DATABASE_POOL,
+      hasher,
+      eventLoopDelay: config.LIMIT_EVENT_LOOP_DELAY,
+      metrics,
+      random,
+    }),
     blocks,
+    detection: composeDetection(config, foundation, revocations),
     keys,
     signingKeys,
     auditSealing: createAuditSealing(createAuditSeals(database), metrics),

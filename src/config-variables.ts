@@ -144,9 +144,20 @@ export const variables = {
   }),
   GEOIP_DB: variable({
     meaning:
-      'City or country database (an mmdb file) for the places of devices, read once, at the start. Default: countries, from the database that comes with the service',
+      'City or country database (an mmdb file) for the places of devices; looked at every minute, and read anew when it has changed. Default: countries, from the database that comes with the service',
     default: null,
     parse: text,
+  }),
+  GEOIP_ASN_DB: variable({
+    meaning:
+      'Database (an mmdb file) of the networks that addresses belong to, such as GeoLite2-ASN; read anew like GEOIP_DB. Unset: networks are told apart by their addresses',
+    default: null,
+    parse: text,
+  }),
+  ANOMALY_DETECTION: variable({
+    meaning: 'Uses of sessions are scored, and something is done about those that look stolen (docs/detection.md)',
+    default: 'true',
+    parse: boolean,
   }),
   BREACHED_PASSWORDS_URL: variable({
     meaning:
@@ -176,6 +187,37 @@ export const variables = {
     default: '600',
     parse: integer(0, 1_000_000_000),
   }),
+  LIMIT_CLIENT_REQUESTS: variable({
+    meaning: 'Requests a minute of one client that proves who it is, instead of those of its address; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_SESSION_REQUESTS: variable({
+    meaning: 'Requests a minute of one session; 0 turns it off',
+    default: '300',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CHECKS: variable({
+    meaning: 'Requests a minute of one session for which `/v1/authorize` is asked; 0 turns it off',
+    default: '6000',
+    parse: integer(0, 1_000_000_000),
+  }),
+  LIMIT_CONNECTIONS: variable({
+    meaning: 'Connections to one process at one time',
+    default: '10000',
+    parse: integer(1, 1_000_000),
+  }),
+  LIMIT_CONNECTIONS_PER_ADDRESS: variable({
+    meaning: 'Of these, from one address that is not in TRUST_PROXY; 0 turns it off',
+    default: '500',
+    parse: integer(0, 1_000_000),
+  }),
+  LIMIT_EVENT_LOOP_DELAY: variable({
+    meaning:
+      'Milliseconds by which the process may be late with all that it does before logins get 503; 0 turns it off (docs/limits.md)',
+    default: '250',
+    parse: integer(0, 60_000),
+  }),
   LIMIT_FEEDS: variable({
     meaning: 'Services that may follow the revocations at one process at one time',
     default: '1000',
@@ -204,5 +246,10 @@ export const variables = {
     meaning: 'Callers that may wait for a password hash; the next gets 503',
     default: '64',
     parse: integer(0, 100_000),
+  }),
+  ARGON2_WAIT: variable({
+    meaning: 'Milliseconds for which they may wait; whoever would wait longer gets 503 at once',
+    default: '5000',
+    parse: integer(1, 3_600_000),
   }),
 };

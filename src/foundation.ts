@@ -1,6 +1,7 @@
 /** Opens what the service stands on, as it is configured: database, Redis, keys, lists. */
 import { createInProcessAnnouncements } from './adapters/in-process/announcements.js';
 import { createInProcessLimiter } from './adapters/in-process/attempt-limiter.js';
+import { createInProcessRequestLimiter } from './adapters/in-process/request-limiter.js';
 import { createInProcessProjection } from './adapters/in-process/revocation-projection.js';
 import { hasKek, makeKek, readKeks } from './adapters/kek-files/kek-source.js';
 import { nodeTokenSigner, verifySignature } from './adapters/node-crypto/token-signer.js';
@@ -16,10 +17,12 @@ import type { LimiterOf, LimitSettings } from './ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from './ports/breached-passwords.js';
 import type { Clock } from './ports/clock.js';
 import type { DatabaseHealth } from './ports/database-health.js';
+import type { EventLoop } from './ports/event-loop.js';
 import type { KekSource } from './ports/kek-source.js';
 import type { Metrics } from './ports/metrics.js';
-import type { Places } from './ports/places.js';
+import type { PlaceFiles, Places } from './ports/places.js';
 import type { Random } from './ports/random.js';
+import type { RequestLimiterOf } from './ports/request-limiter.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
 import type { WebhookSender } from './ports/webhook-sender.js';
@@ -34,6 +37,7 @@ export interface Messaging {
   announcements: Announcements;
   projection: RevocationProjection;
   limiterOf: LimiterOf;
+  requestLimiterOf: RequestLimiterOf;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,7 @@ export interface Foundation extends Omit<Messaging, 'close'> {
   breachedPasswords: BreachedPasswords;
   metrics: Metrics;
   clock: Clock;
+  eventLoop: EventLoop;
   random: Random;
   /** Unset: over HTTP. */
   webhookSender?: WebhookSender;
@@ -85,16 +90,18 @@ export async function openMessaging(
         DATABASE_URL === null ? null : createRevocationStore(database),
       ),
       limiterOf: (_kind, settings) => inProcess(settings),
+      requestLimiterOf: (_kind, limit) => createInProcessRequestLimiter(limit, systemClock),
       async close() {},
     };
   }
-  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }, limiters, insured] =
+  const [{ connectRedis }, { createRedisAnnouncements }, { createRedisProjection }, limiters, insured, requests] =
     await Promise.all([
       import('./adapters/redis/connection.js'),
       import('./adapters/redis/announcements.js'),
       import('./adapters/redis/revocation-projection.js'),
       import('./adapters/redis/attempt-limiter.js'),
       import('./adapters/insured/attempt-limiter.js'),
+      import('./adapters/redis/request-limiter.js'),
     ]);
   const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
   const installation = installationOf(database);
@@ -102,6 +109,16 @@ export async function openMessaging(
     metrics.failuresShared(reached);
     if (reached) log.info({}, 'failed attempts are counted for all nodes again');
     else log.warn({}, 'failed attempts are counted by each node for itself: Redis does not answer');
+  });
+  const sharedRequests = requests.createSharedRequests({
+    redis,
+    installation,
+    clock: systemClock,
+    onChange(reached) {
+      metrics.requestsShared(reached);
+      if (reached) log.info({}, 'requests are counted for all nodes again');
+      else log.warn({}, 'requests are counted by each node for itself: Redis does not answer');
+    },
   });
   return {
     announcements: createRedisAnnouncements(redis),
@@ -112,16 +129,18 @@ export async function openMessaging(
         limiters.createRedisLimiter(redis, installation, kind, settings, limiterPatience),
         inProcess(settings),
       ),
-    close: redis.close,
+    requestLimiterOf: sharedRequests.limiterOf,
+    close() {
+      sharedRequests.close();
+      return redis.close();
+    },
   };
 }
 
 /** Loaded here: the commands have no use for it. */
-export async function openPlaces({ GEOIP_DB }: Config): Promise<Places> {
+export async function openPlaces({ GEOIP_DB, GEOIP_ASN_DB }: Config): Promise<PlaceFiles> {
   const geo = await import('./adapters/geo/places.js');
-  return geo.openPlaces(GEOIP_DB ?? geo.COUNTRY_DATABASE).catch((error: Error) => {
-    throw new Error(`${GEOIP_DB === null ? 'the country database' : 'GEOIP_DB:'} ${error.message}`, { cause: error });
-  });
+  return geo.openPlaces({ places: GEOIP_DB, networks: GEOIP_ASN_DB });
 }
 
 export type OpenBreachedPasswords = BreachedPasswords & { close(): Promise<void> };

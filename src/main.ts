@@ -6,6 +6,7 @@ import { createDatabaseHealth } from './adapters/postgres/health.js';
 import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
+import { watchEventLoop } from './adapters/system/event-loop.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
@@ -25,9 +26,12 @@ import { startAuditSealing } from './jobs/audit-sealing.js';
 import { tellOfBlocks } from './jobs/blocks.js';
 import { startCleanUp } from './jobs/clean-up.js';
 import { followClients } from './jobs/clients.js';
+import { startDetection } from './jobs/detection.js';
 import { every } from './jobs/every.js';
 import { keyRotation } from './jobs/key-rotation.js';
+import { followPlaces } from './jobs/places.js';
 import { startRevocations } from './jobs/revocations.js';
+import { startShedding } from './jobs/shedding.js';
 import { startWebhooks } from './jobs/webhooks.js';
 
 /** How long a start waits for a database that is starting too, and how often it looks. Milliseconds. */
@@ -84,7 +88,7 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
   const database = await openDatabase(config, log);
   const metrics = createMetrics({ ofProcess: config.METRICS_PORT !== null, pool: database.pool });
   const messaging = await openMessaging(config, database, log, metrics);
-  const { announcements, projection, limiterOf, close: closeMessaging } = messaging;
+  const { announcements, projection, limiterOf, requestLimiterOf, close: closeMessaging } = messaging;
   const closing: (() => Promise<void> | void)[] = [
     closeMessaging,
     () => database.close(),
@@ -102,12 +106,14 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
       announcements,
       projection,
       limiterOf,
+      requestLimiterOf,
       keks,
       signer,
       places,
       breachedPasswords,
       metrics,
       clock: systemClock,
+      eventLoop: watchEventLoop(),
       random: systemRandom,
     });
     // It may go away again between two steps of the start.
@@ -131,7 +137,10 @@ export async function start(config: Config, log: Logger): Promise<{ address: str
     closing.unshift(startAuditSealing(services.auditSealing, log));
     closing.unshift(startCleanUp(services.cleanUp, log));
     closing.unshift(tellOfBlocks(services.blocks, log));
+    closing.unshift(followPlaces(places, log));
+    closing.unshift(startDetection(services.detection, log, within));
     closing.unshift(startWebhooks(services.webhookSending, log));
+    closing.unshift(startShedding(services.shedding, log));
 
     const app = await buildApp(services, httpSettings(config, log));
     if (config.METRICS_PORT !== null) {

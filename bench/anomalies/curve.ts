@@ -1,8 +1,8 @@
 /** Detection against false alarms over the threshold, as an SVG that needs nothing else. */
-import type { Kind } from './thefts.js';
-
 export interface Line {
-  name: Kind;
+  name: string;
+  /** Of another set-up than the others. */
+  dashed?: boolean;
   /** By threshold: false alarms per 1,000 user-weeks, and the share of thefts found. */
   points: { alarms: number; found: number }[];
 }
@@ -14,7 +14,7 @@ export interface Mark {
 
 const [WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM] = [760, 440, 60, 20, 250, 50];
 const [LEAST, MOST] = [0.05, 100];
-const colours = ['#c0392b', '#e67e22', '#8e44ad', '#2980b9', '#16a085', '#7f8c8d'];
+const colours = ['#c0392b', '#e67e22', '#8e44ad', '#2980b9', '#16a085', '#7f8c8d', '#c0392b'];
 
 const x = (alarms: number) =>
   LEFT + (Math.log(Math.max(alarms, LEAST) / LEAST) / Math.log(MOST / LEAST)) * (WIDTH - LEFT - RIGHT);
@@ -40,14 +40,15 @@ export function curve(lines: readonly Line[], marks: readonly Mark[]): string {
       stroke(x(alarms), top, x(alarms), bottom, '#333', 'stroke-dasharray="3 3"') +
       text(x(alarms) + 3, bottom - 6 - (i % 2) * 14, name, 'start'),
   );
-  const drawn = lines.map(({ name, points }, i) => {
+  const drawn = lines.map(({ name, points, dashed = false }, i) => {
     const colour = colours[i] ?? '#000';
     const shown = points.filter(({ alarms }) => alarms >= LEAST && alarms <= MOST);
     const path = shown.map(({ alarms, found }) => `${at(x(alarms))},${at(y(found))}`).join(' ');
     const key = top + 12 + i * 20;
+    const style = `stroke-width="2"${dashed ? ' stroke-dasharray="6 3"' : ''}`;
     return (
-      `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"/>` +
-      stroke(right + 14, key, right + 34, key, colour, 'stroke-width="2"') +
+      `<polyline points="${path}" fill="none" stroke="${colour}" ${style}/>` +
+      stroke(right + 14, key, right + 34, key, colour, style) +
       text(right + 40, key + 4, name, 'start')
     );
   });

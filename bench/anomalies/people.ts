@@ -7,6 +7,8 @@ export interface Spot {
   city: City;
   network: string;
   radiusKm: number;
+  /** Of servers or VPN exits, and known as such. */
+  hosting: boolean;
 }
 
 export interface Gadget {
@@ -15,6 +17,10 @@ export interface Gadget {
   role: 'phone' | 'laptop' | 'desktop';
   /** Refreshes by itself, day and night. */
   alwaysOn: boolean;
+  /** How often an update changes what it sends by itself, besides the user agent. */
+  changesAYear: number;
+  /** Share of its refreshes that another part of it does, in another way: in the background, say. */
+  otherWay: number;
 }
 
 export interface Person {
@@ -33,8 +39,8 @@ export interface Person {
   diligence: number;
   tripsAYear: { holidays: number; business: number };
   /** Sites of a VPN that is switched on now and then, and how often; or of a company's, which is always on at work. */
-  vpn: { spots: Spot[]; share: number } | null;
-  companyVpn: Spot | null;
+  vpn: { spots: Spot[]; share: number; from: number } | null;
+  companyVpn: { spot: Spot; from: number; rewrites: boolean } | null;
   /** Day on which the person moves, buys a phone, or begins a long pause; Infinity for most. */
   movesOn: number;
   buysOn: number;
@@ -59,7 +65,9 @@ export function spotIn(chance: Chance, city: City, kind: 'home' | 'work' | 'publ
   // The second provider of homes is the first carrier: most incumbents are both.
   const provider = Math.floor(chance.next() * providers);
   const network = kind === 'mobile' && provider === 0 ? 'home-1' : `${kind}-${provider}`;
-  return { city, network: `AS-${city.country}-${network}`, radiusKm };
+  // The names of four hosters in five tell what they are; and one hotel in 25 has its line from a hoster.
+  const hosting = (kind === 'hosting' && provider % 5 !== 0) || (kind === 'public' && likely(chance, 0.04));
+  return { city, network: `AS-${city.country}-${network}`, radiusKm, hosting };
 }
 
 const phones = [
@@ -71,11 +79,19 @@ const phones = [
 ];
 const computers = ['Chrome on Windows', 'Edge on Windows', 'Safari on macOS', 'Chrome on macOS', 'Firefox on Linux'];
 
-export const newPhone = (chance: Chance): Gadget => ({
-  name: weighted(chance, phones, (name) => (name.startsWith('Firefox') ? 0.2 : 1)),
-  role: 'phone',
-  alwaysOn: likely(chance, 0.35),
-});
+/** Browsers got a new content encoding or a new header about once a year; apps change as their makers please. */
+function gadget(chance: Chance, name: string, role: Gadget['role'], alwaysOn: boolean): Gadget {
+  const changesAYear = name.startsWith('Example App') ? chance.between(0, 6) : chance.between(0.5, 2);
+  return { name, role, alwaysOn, changesAYear, otherWay: likely(chance, 0.08) ? chance.between(0.01, 0.5) : 0 };
+}
+
+export const newPhone = (chance: Chance): Gadget =>
+  gadget(
+    chance,
+    weighted(chance, phones, (name) => (name.startsWith('Firefox') ? 0.2 : 1)),
+    'phone',
+    likely(chance, 0.35),
+  );
 export const anyDevice = (chance: Chance): string => chance.pick([...phones, ...computers, 'curl on Linux']);
 
 /** The carrier has its own site for addresses where the user is, or one or several far away. */
@@ -109,9 +125,9 @@ export function makePerson(chance: Chance, weeks: number): Person {
   const wakes = 6 + chance.next() * 2.5 + owl;
   const gadgets: Gadget[] = [];
   if (likely(chance, 0.92)) gadgets.push(newPhone(chance));
-  if (likely(chance, 0.7)) gadgets.push({ name: chance.pick(computers), role: 'laptop', alwaysOn: false });
+  if (likely(chance, 0.7)) gadgets.push(gadget(chance, chance.pick(computers), 'laptop', false));
   if (likely(chance, 0.4) || gadgets.length === 0)
-    gadgets.push({ name: chance.pick(computers), role: 'desktop', alwaysOn: likely(chance, 0.1) });
+    gadgets.push(gadget(chance, chance.pick(computers), 'desktop', likely(chance, 0.1)));
   const gateway = spotIn(chance, gatewayOf(chance, city), 'hosting');
   const exits = Array.from({ length: 4 }, () =>
     spotIn(
@@ -123,6 +139,10 @@ export function makePerson(chance: Chance, weeks: number): Person {
   const days = weeks * 7;
   const sometime = (aYear: number) =>
     likely(chance, (aYear * weeks) / 52) ? Math.floor(chance.next() * days) : Infinity;
+  // As many begin as it takes to keep the share, if each stays for four years.
+  const vpnFrom = likely(chance, 0.08) ? 0 : sometime(0.08 / 4);
+  const gatewayFrom = likely(chance, 0.1) ? 0 : sometime(0.1 / 4);
+  const begins = (day: number) => day !== Infinity;
   const home = spotIn(chance, city, 'home');
   return {
     home,
@@ -134,8 +154,8 @@ export function makePerson(chance: Chance, weeks: number): Person {
     sleeps: wakes + 15 + chance.next() * 2.5,
     diligence: likely(chance, 0.2) ? chance.between(0.05, 0.4) : chance.between(0.7, 1),
     tripsAYear: { holidays: chance.between(0, 4), business: likely(chance, 0.12) ? chance.between(3, 14) : 0 },
-    vpn: likely(chance, 0.08) ? { spots: exits, share: chance.between(0.05, 0.8) } : null,
-    companyVpn: likely(chance, 0.1) ? gateway : null,
+    vpn: begins(vpnFrom) ? { spots: exits, share: chance.between(0.05, 0.8), from: vpnFrom } : null,
+    companyVpn: begins(gatewayFrom) ? { spot: gateway, from: gatewayFrom, rewrites: likely(chance, 0.2) } : null,
     movesOn: sometime(0.1),
     buysOn: sometime(0.4),
     pause: { from: sometime(0.15), days: 20 + Math.floor(chance.next() * 50) },

@@ -38,21 +38,29 @@ function spotOf(chance: Chance, { home }: Person, kind: Kind): Spot | null {
   }
 }
 
+export interface Stolen {
+  uses: Activity[];
+  /** From a rented server. */
+  hosted: boolean;
+}
+
 /**
  * What a thief does from `at` on, who has the refresh token of `victim`'s session, or the password. Null where there is no
- * such place: some countries have one city. Half of the thieves copy the user agent.
+ * such place: some countries have one city. Half of the thieves copy the user agent, and half of these all else that the
+ * client sends.
  */
-export function theft(chance: Chance, person: Person, victim: Activity, kind: Kind, at: number): Activity[] | null {
+export function theft(chance: Chance, person: Person, victim: Activity, kind: Kind, at: number): Stolen | null {
   const spot = spotOf(chance, person, kind);
   if (spot === null) return null;
   const byPassword = kind.endsWith('by password');
   const device = likely(chance, 0.5) ? victim.device : anyDevice(chance);
+  const shape = device === victim.device && likely(chance, 0.5) ? victim.shape : 'of the thief';
   const sessionId = byPassword ? ('01900000-0000-7000-8000-ffffffffffff' as SessionId) : victim.sessionId;
-  const about = { userId: victim.userId, sessionId, device };
+  const about = { userId: victim.userId, sessionId, device, shape };
   const uses: Activity[] = [];
   for (let later = 0; later <= 60 * MINUTE; later += 15 * MINUTE) {
     const isLogin = byPassword && later === 0;
     uses.push(activityAt(at - BEGIN + later, spot, { ...about, kind: isLogin ? 'login' : 'refresh' }));
   }
-  return uses;
+  return { uses, hosted: spot.network.includes('hosting') };
 }

@@ -115,7 +115,7 @@ function dayOf(chance: Chance, person: Person, day: number, trip: Trip | undefin
   // A stretch of use with the VPN on is seen from one of its sites, most often the same.
   const seen = (spot: Spot): Spot => {
     const { vpn } = person;
-    if (vpn === null || !likely(chance, vpn.share)) return spot;
+    if (vpn === null || day < vpn.from || !likely(chance, vpn.share)) return spot;
     return weighted(chance, vpn.spots, (site) => 1 / (1 + vpn.spots.indexOf(site)) ** 2);
   };
   const mobile = () => {
@@ -143,18 +143,19 @@ function dayOf(chance: Chance, person: Person, day: number, trip: Trip | undefin
     return stretches;
   }
   const { homeSeen: home, work } = person;
+  const company = person.companyVpn !== null && day >= person.companyVpn.from ? person.companyVpn.spot : null;
   const atWork = weekday && work !== null && likely(chance, 0.75);
   some(phone, () => seen(home), wakes, wakes + 1, 1);
   if (atWork) {
     const begins = wakes + 1.5;
-    const office = person.companyVpn ?? work;
+    const office = company ?? work;
     some(phone, mobile, wakes + 0.7, begins, 1);
     some(laptop, () => office, begins, begins + 8, 3);
     some(phone, () => (likely(chance, 0.5) ? work : mobile()), begins, begins + 8, 3);
     some(phone, mobile, begins + 8, begins + 9, 1);
   } else {
     some(phone, () => (likely(chance, 0.6) ? seen(home) : mobile()), wakes + 1, sleeps - 4, 4);
-    const office = weekday && person.companyVpn !== null ? person.companyVpn : null;
+    const office = weekday ? company : null;
     some(desk, () => office ?? seen(home), wakes + 1, sleeps - 4, 2);
     if (likely(chance, 0.08)) some(phone, () => spotIn(chance, city, 'public'), wakes + 3, sleeps - 3, 1);
     const near = elsewhere.sameCountry(city).filter((to) => distanceKm(asCoordinates(city), asCoordinates(to)) < 400);
@@ -196,11 +197,31 @@ function misplaced(chance: Chance, spot: Spot): City {
 const uuid = (a: number, b: number) =>
   `01900000-0000-7000-8000-${a.toString(16).padStart(6, '0')}${b.toString(16).padStart(6, '0')}`;
 
-export function activityAt(at: number, spot: Spot, about: Pick<Activity, 'userId' | 'sessionId' | 'kind' | 'device'>) {
-  const { city, network, radiusKm } = spot;
+type About = Pick<Activity, 'userId' | 'sessionId' | 'kind' | 'device' | 'shape'>;
+
+export function activityAt(at: number, spot: Spot, about: About): Activity {
+  const { city, network, radiusKm, hosting } = spot;
   const coordinates = { lat: city.lat, lon: city.lon, radiusKm };
   const place = { country: city.country, continent: city.continent, city: city.name, coordinates };
-  return { ...about, at: instant(Math.round(BEGIN + at)), ip: '20.0.0.1', network, place, knownDevice: false };
+  const where = { ip: '20.0.0.1', network, place, hosting };
+  return { ...about, ...where, at: instant(Math.round(BEGIN + at)), knownDevice: false };
+}
+
+/** What each gadget sends by itself, which changes by an update now and then, and by a gateway that rewrites it. */
+function shapes(chance: Chance, { companyVpn }: Person): (gadget: Gadget, at: number, spot: Spot) => string {
+  const of = new Map<Gadget, { version: number; until: number }>();
+  const lasts = ({ changesAYear }: Gadget) => (-Math.log(1 - chance.next()) / changesAYear) * 365 * DAY;
+  return (gadget, at, spot) => {
+    const now = of.get(gadget) ?? { version: 0, until: lasts(gadget) };
+    of.set(gadget, now);
+    while (at > now.until) {
+      now.version++;
+      now.until += lasts(gadget);
+    }
+    const way = likely(chance, gadget.otherWay) ? ' otherwise' : '';
+    const rewritten = companyVpn?.rewrites && spot === companyVpn.spot ? ' rewritten' : '';
+    return `${gadget.name} ${now.version}${way}${rewritten}`;
+  };
 }
 
 interface Open {
@@ -250,6 +271,7 @@ export function trafficOf(chance: Chance, person: Person, number: number, days: 
   const userId = uuid(number, 0) as UserId;
   const sessions = new Map<Gadget, Open>();
   const known = new Set<Gadget>();
+  const shapeOf = shapes(chance, person);
   const activities: Activity[] = [];
   let opened = 0;
   const uses = all.flatMap((stretch) => {
@@ -266,10 +288,11 @@ export function trafficOf(chance: Chance, person: Person, number: number, days: 
     sessions.set(gadget, session);
     // Now and then an app asks for the desktop's page, or shows the login in a browser of its own.
     const device = likely(chance, 1 / 4000) ? `${gadget.name.split(' on ')[0]} on Linux` : gadget.name;
+    const shape = `${shapeOf(gadget, at, spot)}${device === gadget.name ? '' : ' for desktops'}`;
     const kind = isOver ? 'login' : 'refresh';
     const knownDevice = isOver && known.has(gadget) && likely(chance, 0.85);
     known.add(gadget);
-    activities.push({ ...activityAt(at, spot, { userId, sessionId: session.id, kind, device }), knownDevice });
+    activities.push({ ...activityAt(at, spot, { userId, sessionId: session.id, kind, device, shape }), knownDevice });
   }
   return activities;
 }

@@ -30,7 +30,7 @@ const PAGE = 1_000;
 const DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
 
 /** An instant, or how long ago it was. */
-const instant = (text: string): string => {
+export const instant = (text: string): string => {
   if (DATE.test(text) && !Number.isNaN(Date.parse(text))) return new Date(text).toISOString();
   try {
     return new Date(Date.now() - duration(text) * 1000).toISOString();

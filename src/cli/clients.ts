@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { duration } from '../config-values.js';
+import { policies } from '../domain/anomalies/policy.js';
 import type { AdminClient, ClientList, CreatedClient, RotatedSecret } from '../http/admin/client-routes.js';
 import type { Context } from './context.js';
 import {
@@ -45,6 +46,7 @@ interface Settings {
   tokenDelivery?: string;
   renewAfter?: number;
   corsOrigin?: string[];
+  anomalyPolicy?: string;
 }
 
 const withSettings = (command: Command): Command => {
@@ -81,7 +83,13 @@ const withSettings = (command: Command): Command => {
       'with header delivery: how old a token gets before it is renewed; 60s unless set',
       seconds,
     )
-    .option('--cors-origin <origin>', 'origin of its pages; repeat for several', collect);
+    .option('--cors-origin <origin>', 'origin of its pages; repeat for several', collect)
+    .addOption(
+      new Option(
+        '--anomaly-policy <policy>',
+        'the most that is done by itself about a session that looks stolen; flag unless set',
+      ).choices(policies),
+    );
 };
 
 /** As the API has them. What was not said is not sent, since JSON leaves out what is undefined. */
@@ -97,6 +105,7 @@ const bodyOf = (settings: Settings) => ({
   token_delivery: settings.tokenDelivery,
   renew_after: settings.renewAfter,
   cors_origins: settings.corsOrigin,
+  anomaly_policy: settings.anomalyPolicy,
 });
 
 export const clientsCommand = (context: Context): Command => {

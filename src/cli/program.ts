@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.js';
 import { Refusal } from '../domain/errors.js';
+import { anomaliesCommand } from './anomalies.js';
 import { auditCommand } from './audit.js';
 import { clientsCommand } from './clients.js';
 import { type Context, type Terminal, WrongUsage } from './context.js';
@@ -25,6 +26,7 @@ const commands = [
   usersCommand,
   revokeCommand,
   auditCommand,
+  anomaliesCommand,
   webhooksCommand,
   doctorCommand,
 ];

@@ -24,7 +24,7 @@ export function keksWhenNeeded(open: () => KekSource): KekSource {
   };
 }
 
-export function messagingWhenNeeded(open: () => Promise<Messaging>): Omit<Messaging, 'limiterOf'> {
+export function messagingWhenNeeded(open: () => Promise<Messaging>): Omit<Messaging, 'limiterOf' | 'requestLimiterOf'> {
   let opened: Promise<Messaging> | null = null;
   const messaging = () => {
     opened ??= open();

@@ -53,6 +53,11 @@ export interface AuthClient {
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** An access token that is good now, or null without a session. Rejects with AuthError when it cannot be renewed. */
   getAccessToken(): Promise<string | null>;
+  /**
+   * Goes on with a session that the service wants the password for: after a call has rejected with `password_required`.
+   * Resolves as `getAccessToken` does. Rejects with `wrong_password`: the session is still there, and waits.
+   */
+  refresh(options: { password: string }): Promise<string | null>;
   /** Calls `listener` once when the session ends, in whichever tab; returns a function that takes it away. */
   onSessionEnd(listener: (reason: SessionEndReason) => void): () => void;
 }
@@ -122,14 +127,15 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
   }
 
   /** Gives an access token that is fresh and is not `refused`; null when the session is over. */
-  function renew(refused?: string): Promise<string | null> {
-    renewal ??= (storage.lock ? storage.lock(name, () => renewAlone(refused)) : renewAlone(refused)).finally(() => {
+  function renew(refused?: string, password?: string): Promise<string | null> {
+    const alone = () => renewAlone(refused, password);
+    renewal ??= (storage.lock ? storage.lock(name, alone) : alone()).finally(() => {
       renewal = undefined;
     });
     return renewal;
   }
 
-  const renewAlone = (refused?: string): Promise<string | null> =>
+  const renewAlone = (refused?: string, password?: string): Promise<string | null> =>
     persist(async function step(): Promise<Step<string | null>> {
       const session = await vault.load();
       if (!isLive(session)) return { done: null };
@@ -138,7 +144,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
       const { refreshToken, key } = session;
       const asked = Date.now();
       const headers = { 'idempotency-key': key };
-      const answer = await post(fetch, `${baseUrl}/v1/refresh`, 200, { refresh_token: refreshToken }, headers);
+      const answer = await post(
+        fetch,
+        `${baseUrl}/v1/refresh`,
+        200,
+        { refresh_token: refreshToken, password },
+        headers,
+      );
       const { code } = answer.body;
       if (answer.status === 200) {
         const renewed = liveFrom(answer, asked);
@@ -227,6 +239,13 @@ export function createAuthClient(options: AuthClientOptions): AuthClient {
     },
 
     getAccessToken,
+
+    async refresh({ password }) {
+      // One that is under way has none.
+      while (renewal !== undefined) await renewal.catch(() => {});
+      return renew(undefined, password);
+    },
+
     onSessionEnd: vault.onEnd,
   };
 }

@@ -46,6 +46,8 @@ export interface LoginResult extends IssuedTokens {
   delivery: Client['tokenDelivery'];
   /** By which the device is known at its next login. */
   deviceToken: string;
+  /** Whether it was known before this one. */
+  knownDevice: boolean;
 }
 
 export interface Accounts {
@@ -126,7 +128,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     });
     const issued = await startSession(owner, client, audience, scope, request);
     const deviceToken = await devices.remember(device, owner.id, issued.response.session_id as SessionId);
-    return { ...issued, delivery: client.tokenDelivery, deviceToken };
+    return { ...issued, delivery: client.tokenDelivery, deviceToken, knownDevice: device !== null };
   }
 
   /** Whoever the user is, and whether there is one, it takes one hash. */
@@ -184,6 +186,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
       expiresAt,
       revokedAt: null,
       revokeReason: null,
+      stepUpAt: null,
       createdAt: at,
     };
     const succeeded = auditEvent('login.succeeded', 'success', at, request.caller, {
@@ -195,9 +198,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
     const stored = { ...session, deviceName: request.deviceName ?? null, caller: request.caller };
     // While the hash was computed the account may have been disabled, or its password changed.
     if (!(await sessions.create(stored, user.passwordChangedAt, succeeded))) throw new Refusal('invalid_credentials');
-    const { roles } = user;
-    const { requiredRoles, accessTokenTtl } = client;
-    return tokens.issue({ session, roles, userDisabled: false, requiredRoles, accessTokenTtl }, secret, at);
+    return tokens.issue({ session, roles: user.roles, accessTokenTtl: client.accessTokenTtl }, secret, at);
   }
 
   const aboutPassword = (

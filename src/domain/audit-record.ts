@@ -38,6 +38,8 @@ export interface AuditFilter {
   actor?: string;
   ip?: string;
   requestId?: string;
+  /** What the detection of anomalies did, and what people did then. */
+  isAnomaly?: true;
   /** From this instant on, and before that one. Milliseconds since the epoch. */
   since?: number;
   until?: number;

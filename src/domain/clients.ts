@@ -25,6 +25,7 @@ export const clientDefaults = {
   absoluteTtl: 90 * DAY_S,
   tokenDelivery: 'body' as const,
   renewAfter: 60,
+  anomalyPolicy: 'flag' as const,
 };
 
 /** Seconds. How long a session may be idle whose token comes in a header, unless the client says otherwise. */

@@ -45,6 +45,7 @@ export const errorCodes = {
   invalid_refresh_token: 'The refresh token is not valid',
   session_revoked: 'The session has been ended',
   session_expired: 'The session has expired',
+  password_required: 'The session looked stolen: its next refresh at /v1/refresh needs the password',
   // Bearer checks (RFC 6750 §3.1, RFC 8725, RFC 9068 §4)
   token_missing: 'No bearer token was sent',
   token_malformed: 'The access token is malformed',
@@ -71,7 +72,7 @@ export const errorCodes = {
   kek_unusable: 'There is no key-encryption key that may be used',
   // The service
   too_many_attempts: 'Too many failed attempts, from this address or at this account',
-  too_many_requests: 'Too many requests from this address',
+  too_many_requests: 'Too many requests, from this address, of this client or of this session',
   overloaded: 'The service has too much to do at the moment',
   signing_key_unavailable: 'The service has no signing key that it may use at the moment',
   store_unavailable: 'The service cannot reach its database at the moment',

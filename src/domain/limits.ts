@@ -1,6 +1,7 @@
 /** Guessing at secrets, slowed down: too many failures from one address, or at one account, block it for a while. */
 import ipaddr from 'ipaddr.js';
 import type { AttemptLimiter } from '../ports/attempt-limiter.js';
+import type { Clock } from '../ports/clock.js';
 import type { Counted } from '../ports/metrics.js';
 import { toBase64url } from './base64url.js';
 import type { Blocks } from './blocks.js';
@@ -76,10 +77,11 @@ export interface GuardParts {
   /** How many passwords are checked at once for one address, account or device; Infinity where nothing is counted. */
   width: number;
   blocks: Pick<Blocks, 'began'>;
+  clock: Pick<Clock, 'monotonic'>;
 }
 
-export function createGuard({ limiters, width, blocks }: GuardParts): Guard {
-  const inTurn = createTurns(width);
+export function createGuard({ limiters, width, blocks, clock }: GuardParts): Guard {
+  const inTurn = createTurns(width, clock);
 
   async function refuseBlocked(subjects: readonly Subject[]): Promise<void> {
     const left = await Promise.all(subjects.map(({ kind, name }) => limiters[kind].blockedFor(name)));
@@ -153,8 +155,11 @@ interface Line {
   waiting: (() => void)[];
 }
 
+/** Whose turn comes later has gone: his password is not looked at any more. Milliseconds. */
+const LONGEST_TURN_MS = 10_000;
+
 /** At most `width` at once for one name; whoever comes later waits for his turn. */
-function createTurns(width: number) {
+function createTurns(width: number, clock: Pick<Clock, 'monotonic'>) {
   const lines = new Map<string, Line>();
 
   function letIn(line: Line): void {
@@ -177,10 +182,15 @@ function createTurns(width: number) {
   return async function inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
     const line = lines.get(name) ?? { running: 0, places: width, waiting: [] };
     lines.set(name, line);
+    const came = clock.monotonic();
     await new Promise<void>((resolve) => {
       line.waiting.push(resolve);
       letIn(line);
     });
+    if (clock.monotonic() - came > LONGEST_TURN_MS) {
+      leave(name, line, false);
+      throw new Refusal('overloaded');
+    }
     let hasFailed = true;
     try {
       const result = await work();

@@ -5,7 +5,7 @@
  * keeps no token: R(n+1) = HKDF-SHA-256(ikm R(n), salt rotation_salt, info "keyturn refresh v1" | session id | n+1).
  * The salt is only in the database and R(n) only with the client, so neither alone yields a usable token.
  */
-import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { parse as uuidBytes, stringify as uuidString } from 'uuid';
 import { fromBase64url, toBase64url } from './base64url.js';
 import type { SessionId, Sha256 } from './types.js';
@@ -33,8 +33,7 @@ export interface PresentedToken {
   signed: Uint8Array;
 }
 
-export const sha256 = (data: Uint8Array | string): Sha256 =>
-  new Uint8Array(createHash('sha256').update(data).digest()) as Sha256;
+export const sha256 = (data: Uint8Array | string): Sha256 => new Uint8Array(hash('sha256', data, 'buffer')) as Sha256;
 
 /** Null for anything that is not the one canonical spelling of a token. */
 export function parseRefreshToken(text: string): PresentedToken | null {
@@ -87,6 +86,15 @@ export const isGenuine = (token: PresentedToken, familyKey: Uint8Array): boolean
 export const isSecretOf = (token: PresentedToken, hash: Sha256 | null): boolean =>
   hash !== null && timingSafeEqual(sha256(token.secret), hash);
 
+const FIRST_BLOCK = Uint8Array.of(1);
+
+/** HKDF-SHA-256 (RFC 5869) where one block is enough. Node's own takes three times as long. */
+function hkdf(secret: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  const pseudorandomKey = createHmac('sha256', salt).update(secret).digest();
+  const block = createHmac('sha256', pseudorandomKey).update(info).update(FIRST_BLOCK).digest();
+  return new Uint8Array(block.subarray(0, length));
+}
+
 function derive(
   label: string,
   secret: Uint8Array,
@@ -96,7 +104,7 @@ function derive(
   length: number,
 ) {
   const info = Buffer.concat([Buffer.from(label), uuidBytes(id), uint32(generation)]);
-  return new Uint8Array(hkdfSync('sha256', secret, salt, info, length));
+  return hkdf(secret, salt, info, length);
 }
 
 /** R(n+1) from R(n), where `generation` is n+1. */

@@ -24,7 +24,8 @@ import {
 } from './refresh-token.js';
 import type { Revocations } from './revocations.js';
 import type { IssuedTokens, SessionTokens } from './session-tokens.js';
-import type { AuditEvent, Caller, Instant, Session, SessionWithOwner } from './types.js';
+import type { ProvePassword } from './step-up.js';
+import type { AuditEvent, Caller, Instant, Session, SessionWithOwner, TokenSource } from './types.js';
 
 export interface RefreshSettings {
   /** Seconds for which a retry with its key is answered; Infinity for as long as the session lives. */
@@ -54,6 +55,8 @@ export interface Presented {
   key: string | null;
   /** The client that presents the token, null where the request does not say. */
   clientId: string | null;
+  /** The step-up of the session for which the right password came with it; null where none did. */
+  proved: Instant | null;
 }
 
 /**
@@ -62,7 +65,7 @@ export interface Presented {
  */
 export function decide(
   found: SessionWithOwner | null,
-  { token, key, clientId }: Presented,
+  { token, key, clientId, proved }: Presented,
   at: Instant,
   settings: RefreshSettings,
 ): Decision {
@@ -84,8 +87,10 @@ export function decide(
   if (at >= session.idleExpiresAt || at >= session.expiresAt) return refuse('session_expired');
 
   const decision = ageDecision(session, age, key, at, settings);
-  const grants = decision.do !== 'refuse';
-  return grants && !hasRoles(found) ? refuse('role_required') : decision;
+  // What ends a session ends it all the same: only who would get tokens is asked for anything more.
+  if (decision.do === 'refuse') return decision;
+  if (!hasRoles(found)) return refuse('role_required');
+  return session.stepUpAt === null || session.stepUpAt === proved ? decision : refuse('password_required');
 }
 
 function ageDecision(
@@ -125,6 +130,8 @@ export interface RefreshRequest {
   idempotencyKey: string | null;
   /** Refuses tokens of other clients; null where the request says nothing of its client. */
   clientId: string | null;
+  /** Looked at where the session goes on with it alone; null where the request has none. */
+  password: string | null;
   caller: Caller;
 }
 
@@ -133,7 +140,8 @@ export interface RefreshResult extends IssuedTokens {
 }
 
 export interface RefreshParts {
-  sessions: Pick<SessionStore, 'find' | 'rotate' | 'end'>;
+  sessions: Pick<SessionStore, 'find' | 'rotate' | 'end' | 'endStepUp'>;
+  provePassword: ProvePassword;
   audit: AuditLog;
   revocations: Pick<Revocations, 'enforce'>;
   metrics: Metrics;
@@ -150,18 +158,19 @@ const MAX_ATTEMPTS = 3;
 
 /** Another state machine than `decide` is only for tests that break one of its rules. */
 export function createRefresh(
-  { sessions, audit, revocations, metrics, tokens, clock, random, settings }: RefreshParts,
+  { sessions, provePassword, audit, revocations, metrics, tokens, clock, random, settings }: RefreshParts,
   stateMachine = decide,
 ): Refresh {
   return counted(refresh, metrics);
 
-  async function refresh({ refreshToken, idempotencyKey, clientId, caller }: RefreshRequest): Promise<RefreshResult> {
+  async function refresh(request: RefreshRequest): Promise<RefreshResult> {
+    const { refreshToken, idempotencyKey, clientId, password, caller } = request;
     const token = parseRefreshToken(refreshToken);
     if (token === null) throw new Refusal('invalid_refresh_token');
     // A client without a key could not repeat a rotation whose answer cannot be made for longer than the leeway.
     tokens.ensureCanIssue();
     const key = idempotencyKey === null ? null : hashIdempotencyKey(idempotencyKey);
-    const presented = { token, key, clientId };
+    let presented: Presented = { token, key, clientId, proved: null };
 
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const at = clock.now();
@@ -171,16 +180,27 @@ export function createRefresh(
       const found = await sessions.find(token.sessionId);
       const decision = stateMachine(found, presented, at, settings);
       if (decision.do === 'rotate') continue;
+      const needsPassword = decision.do === 'refuse' && decision.code === 'password_required';
+      if (needsPassword && found !== null && password !== null) {
+        // Slow, and so outside any statement: the step-up that is ended by it is the one that was seen here.
+        await provePassword(found.session, password, caller);
+        presented = { ...presented, proved: found.session.stepUpAt };
+        continue;
+      }
       if (decision.do === 'refuse') return await refused(decision, found, presented, at, caller);
       if (found === null) break;
       const { session } = found;
+      const { stepUpAt } = session;
+      const isProved =
+        stepUpAt === null || (await sessions.endStepUp(session.id, stepUpAt, proofEvent(token, at, caller)));
+      if (!isProved) continue;
       const secret = nextSecret(token.secret, session.rotationSalt, session.id, session.generation);
       return answer(decision.outcome, found, secret, at);
     }
     throw new Refusal('overloaded', { retryAfter: 1 });
   }
 
-  async function tryToRotate({ token, key, clientId }: Presented, at: Instant, caller: Caller) {
+  async function tryToRotate({ token, key, clientId, proved }: Presented, at: Instant, caller: Caller) {
     const salt = random.bytes(SALT_BYTES);
     const secret = nextSecret(token.secret, salt, token.sessionId, token.generation + 1);
     const found = await sessions.rotate({
@@ -195,12 +215,16 @@ export function createRefresh(
       clientId,
       at,
       caller,
-      audit: settings.audited ? rotationEvent(token, at, caller) : null,
+      proved,
+      audits: [
+        ...(settings.audited ? [rotationEvent(token, at, caller)] : []),
+        ...(proved === null ? [] : [proofEvent(token, at, caller)]),
+      ],
     });
     return found === null ? null : { found, secret };
   }
 
-  async function answer(outcome: RefreshOutcome, found: SessionWithOwner, secret: Uint8Array, at: Instant) {
+  async function answer(outcome: RefreshOutcome, found: TokenSource, secret: Uint8Array, at: Instant) {
     return { outcome, ...(await tokens.issue(found, secret, at)) };
   }
 
@@ -245,6 +269,9 @@ const rotationEvent = ({ sessionId, generation }: PresentedToken, at: Instant, c
     sessionId,
     details: { generation: generation + 1 },
   });
+
+const proofEvent = ({ sessionId }: PresentedToken, at: Instant, caller: Caller): AuditEvent =>
+  auditEvent('session.stepped_up', 'success', at, caller, { actor: 'anonymous', sessionId });
 
 /** How old the token is that was presented, for whoever has to find out where a copy of it came from. */
 function historyOf({ generation, rotations }: Session, { token, key }: Presented, at: Instant) {

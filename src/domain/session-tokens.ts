@@ -1,7 +1,7 @@
 /** The pair of tokens that a session's current generation stands for, as it is sent to a client. */
 import type { AccessTokenIssuer } from './access-token.js';
 import { formatRefreshToken, jtiOf } from './refresh-token.js';
-import { type Instant, type SessionId, type SessionWithOwner, type Subject, seconds } from './types.js';
+import { type Instant, type SessionId, type Subject, seconds, type TokenSource } from './types.js';
 
 /** RFC 6749 §5.1, with what a client needs to plan its next refresh. Times are seconds from now. */
 export interface TokenResponse {
@@ -32,13 +32,13 @@ export interface SessionTokens {
   /** Throws Refusal `signing_key_unavailable` while nothing can be issued. */
   ensureCanIssue(): void;
   /** `secret` is the secret of the row's current generation. */
-  issue(found: SessionWithOwner, secret: Uint8Array, at: Instant): Promise<IssuedTokens>;
+  issue(found: TokenSource, secret: Uint8Array, at: Instant): Promise<IssuedTokens>;
   /** An access token alone, good from `usedAt` for as long as the session is if nobody uses it again. */
-  renew(found: SessionWithOwner, usedAt: Instant): Promise<RenewedToken>;
+  renew(found: TokenSource, usedAt: Instant): Promise<RenewedToken>;
 }
 
 /** What all access tokens of a session say. */
-const contentOf = ({ session, roles }: SessionWithOwner) => ({
+const contentOf = ({ session, roles }: TokenSource) => ({
   sub: session.userId,
   aud: session.audience,
   sid: session.id,
@@ -48,7 +48,7 @@ const contentOf = ({ session, roles }: SessionWithOwner) => ({
   authTime: seconds(session.createdAt),
 });
 
-const endOf = ({ session }: SessionWithOwner): number => Math.min(session.idleExpiresAt, session.expiresAt);
+const endOf = ({ session }: TokenSource): number => Math.min(session.idleExpiresAt, session.expiresAt);
 
 export function createSessionTokens(accessTokens: AccessTokenIssuer, newJti: () => string): SessionTokens {
   return {

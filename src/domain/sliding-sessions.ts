@@ -69,7 +69,7 @@ export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
   async function make(sessionId: SessionId, caller: Caller): Promise<RenewedToken | null> {
     const at: Instant = clock.now();
     const found = await store.slide({ sessionId, at, caller });
-    if (found === null || !isLive(found, at) || !hasRoles(found)) return null;
+    if (found === null || !isLive(found, at) || !hasRoles(found) || found.session.stepUpAt !== null) return null;
     // Whichever node asks, it is the same use: it is not counted as later than it was written down.
     return tokens.renew(found, Math.min(at, found.lastSeenAt) as Instant);
   }

@@ -1,4 +1,5 @@
 /** The things that the domain speaks of. Branded types are made in one place each, where they are checked. */
+import type { Policy } from './anomalies/policy.js';
 
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
@@ -50,6 +51,8 @@ export interface Client {
   tokenDelivery: 'body' | 'header';
   renewAfter: number;
   corsOrigins: readonly string[];
+  /** The most that the detection of anomalies may do to its sessions. */
+  anomalyPolicy: Policy;
   createdAt: Instant;
 }
 
@@ -77,6 +80,8 @@ export interface Session {
   expiresAt: Instant;
   revokedAt: Instant | null;
   revokeReason: RevokeReason | null;
+  /** Since when the next refresh needs the password; null where it does not. */
+  stepUpAt: Instant | null;
   createdAt: Instant;
 }
 
@@ -86,7 +91,8 @@ export type RevokeReason =
   | 'ended_by_admin'
   | 'password_changed'
   | 'account_disabled'
-  | 'refresh_token_reused';
+  | 'refresh_token_reused'
+  | 'anomaly';
 
 /** A session with what a token of it has to say and must be allowed by, read together. */
 export interface SessionWithOwner {
@@ -96,6 +102,11 @@ export interface SessionWithOwner {
   requiredRoles: readonly string[];
   accessTokenTtl: number;
 }
+
+/** What the tokens of a session are made of. Of its rotations the latest is enough. */
+export type TokenSource = Pick<SessionWithOwner, 'roles' | 'accessTokenTtl'> & {
+  session: Omit<Session, 'currentHash' | 'previousHash' | 'revokedAt' | 'revokeReason' | 'stepUpAt'>;
+};
 
 /** What a person sees in the list of devices. */
 export interface SessionSummary {
@@ -107,6 +118,7 @@ export interface SessionSummary {
   place: string | null;
   createdAt: Instant;
   lastSeenAt: Instant;
+  flagged: { at: Instant; reasons: string[] } | null;
 }
 
 /** Whom a request turned out to be about; for the log, never for the answer. */
@@ -156,6 +168,10 @@ export interface AuditEvent extends Caller {
     | 'account.blocked'
     | 'account.unblocked'
     | 'session.ended'
+    | 'session.flagged'
+    | 'session.stepped_up'
+    | 'session.step_up_failed'
+    | 'session.revoked_by_detection'
     | 'sessions.ended'
     | 'password.changed'
     | 'password.change_failed'

@@ -4,6 +4,7 @@ import { Refusal } from '../domain/errors.js';
 import type { User as DomainUser } from '../domain/types.js';
 import { authenticate } from './bearer.js';
 import { deliver, type HeaderDelivery } from './header-delivery.js';
+import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import {
   Audience,
@@ -115,6 +116,7 @@ export function accountRoutes(app: App, { accounts, sessions }: Services, delive
       const asked = { email, password, clientId, audience, scope, deviceName, deviceToken };
       const issued = await accounts.login({ ...asked, caller: callerOf(request) });
       request.outcome.subject = issued.subject;
+      observe(request, 'login', issued.subject, issued.knownDevice);
       const device = { device_token: issued.deviceToken };
       if (issued.delivery === 'body') return { ...issued.response, ...device };
       const { access_token: token, session_id, expires_in } = issued.response;

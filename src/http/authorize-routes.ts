@@ -6,7 +6,9 @@ import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import { Type } from 'typebox';
 import type { AccessToken } from '../domain/access-token.js';
 import { Refusal } from '../domain/errors.js';
+import { subjectOf } from '../domain/sessions.js';
 import { check } from './bearer.js';
+import { observe } from './observation.js';
 import { Audience, bearerCodes, bearerSecurity, Closed, refusals, Scope } from './schemas.js';
 import type { Services } from './services.js';
 import type { App } from './typed.js';
@@ -84,13 +86,14 @@ export function authorizeRoutes(app: App, { sessions }: Services, { authorizeAud
     exposeHeadRoute: false,
     // Answered to whoever does the check, which is no browser: a preflight's 204 would let something through. Nor are
     // these the requests of one address: they are as many as the backends behind a gateway have.
-    config: { cors: { preflight: false }, rateLimit: false as const, asksForOthers: true },
+    config: { cors: { preflight: false }, uncounted: true, asksForOthers: true },
   };
 
   async function answer(request: FastifyRequest, reply: FastifyReply, audience: string | null, scope: string) {
     if (audience === null) throw new Refusal('audience_required');
     const scopes = scope.split(' ').filter((value) => value !== '');
     const { token } = await check(request, sessions, { audience, scopes });
+    observe(request, 'check', subjectOf(token));
     return reply.headers(identityOf(token)).send();
   }
 

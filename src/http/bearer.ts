@@ -1,5 +1,6 @@
 /** The bearer token of a request (RFC 6750 §2.1): in one Authorization header, and nowhere else. */
 import type { FastifyRequest } from 'fastify';
+import type { AccessToken } from '../domain/access-token.js';
 import { Refusal } from '../domain/errors.js';
 import type { Guard } from '../domain/limits.js';
 import { type Authenticated, type Bearer, type Demand, type Sessions, subjectOf } from '../domain/sessions.js';
@@ -56,6 +57,7 @@ export function guarded<T>(
 async function checked<Good extends Bearer>(
   request: FastifyRequest,
   check: (bearer: string) => Promise<Good>,
+  count = countToken,
 ): Promise<Good> {
   const who = await guarded(request, async () => {
     const bearer = bearerOf(request);
@@ -65,7 +67,19 @@ async function checked<Good extends Bearer>(
   request.outcome.subject = subjectOf(who.token);
   request.outcome.unchecked = who.revocation === 'unknown';
   request.accessToken = who.token;
+  count(request, who.token);
   return who;
+}
+
+/** Of a session, or of a client itself. */
+function countToken(request: FastifyRequest, { sid, clientId }: AccessToken): void {
+  if (sid !== null) request.server.limits.spendSession(request, 'session', sid);
+  else if (clientId !== null) request.server.limits.spendClient(request, clientId);
+}
+
+/** What a client itself asks of backends is theirs to limit. */
+function countCheck(request: FastifyRequest, { sid }: AccessToken): void {
+  if (sid !== null) request.server.limits.spendSession(request, 'check', sid);
 }
 
 /** The person behind the request. Throws the codes of a bearer check. */
@@ -78,7 +92,7 @@ export const authorize = (request: FastifyRequest, sessions: Sessions, scope: st
 
 /** The token of a request that passes through a gateway. Throws the codes of a bearer check and `insufficient_scope`. */
 export const check = (request: FastifyRequest, sessions: Sessions, demand: Demand): Promise<Bearer> =>
-  checked(request, (bearer) => sessions.check(bearer, demand));
+  checked(request, (bearer) => sessions.check(bearer, demand), countCheck);
 
 /** The administrator behind the request. */
 export async function administratorOf(request: FastifyRequest, sessions: Sessions): Promise<By> {

@@ -77,6 +77,7 @@ export async function authenticatedClient(
   const caller = callerOf(request);
   const client = await guard.secret(caller, () => clients.authenticate(clientId, secret, caller));
   request.outcome.subject = { clientId };
+  request.server.limits.spendClient(request, clientId);
   return client;
 }
 

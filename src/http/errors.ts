@@ -53,6 +53,7 @@ export const mappings: Record<ErrorCode, Mapping> = {
   invalid_refresh_token: grant(401),
   session_revoked: grant(401),
   session_expired: grant(401),
+  password_required: grant(401),
   token_missing: bearer,
   token_malformed: bearer,
   unsupported_algorithm: bearer,
@@ -99,6 +100,9 @@ const badToken = (code: ErrorCode) => mappings[code] === bearer && code !== 'tok
 
 function challenge(code: ErrorCode): string {
   if (code === 'invalid_client' || code === 'unknown_client') return `Basic ${REALM}`;
+  // RFC 9470 §3.
+  if (code === 'password_required')
+    return `Bearer ${REALM}, error="insufficient_user_authentication", error_description="${code}"`;
   return badToken(code) ? `Bearer ${REALM}, error="invalid_token", error_description="${code}"` : `Bearer ${REALM}`;
 }
 
@@ -144,7 +148,6 @@ const fastifyCodes: Record<string, ErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_INVALID_TYPE: 'unsupported_media_type',
-  FST_ERR_HANDLER_TIMEOUT: 'overloaded',
 };
 
 /** Makes a refusal of whatever was thrown; null for a fault of the service. */

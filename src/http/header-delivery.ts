@@ -1,7 +1,9 @@
 /** The access token in a response header: at the login of a client with header delivery, and renewed at each request. */
 import type { FastifyReply } from 'fastify';
 import type { AccessToken } from '../domain/access-token.js';
+import { subjectOf } from '../domain/sessions.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
+import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import type { App } from './typed.js';
 
@@ -34,6 +36,7 @@ export function renewTokens(app: App, renew: RenewToken, delivery: HeaderDeliver
     if (renewal === null) return;
     const { outcome, renewed, cause } = renewal;
     request.outcome.renewal = { outcome, jti: renewed?.jti };
+    if (outcome === 'renewed') observe(request, 'check', subjectOf(request.accessToken));
     if (renewed !== null) deliver(reply, delivery, renewed.accessToken);
     if (cause !== undefined)
       request.log.warn({ err: cause }, 'a token could not be renewed; its next request tries again');

@@ -11,7 +11,7 @@ const Ok = Closed({ status: Type.Literal('ok') }, { description: 'Yes' });
 
 export function healthRoutes(app: App, { readiness }: Pick<Services, 'readiness'>): void {
   // Probes are not counted: a load balancer that asks often must not be told that it asks too often.
-  const config = { rateLimit: false as const };
+  const config = { uncounted: true };
   app.get(
     '/livez',
     {

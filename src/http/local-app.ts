@@ -29,12 +29,16 @@ async function operatorOf(request: FastifyRequest): Promise<By> {
 
 export type LocalServices = Pick<Services, 'issuer' | 'administration'> & Partial<Pick<Services, 'readiness'>>;
 
+/** Nobody but commands has anything to do here. */
+const MAX_CONNECTIONS = 50;
+
 /** Counts nothing and needs no places: what is measured is the public port. */
 const unmeasured = { places: nowhere, metrics: countNothing };
 
 export async function buildLocalApp(services: LocalServices, logger: FastifyBaseLogger): Promise<App> {
   const { issuer, administration, readiness } = services;
   const app = createApp({ issuer, ...unmeasured }, { logger, trustProxy: [] });
+  app.server.maxConnections = MAX_CONNECTIONS;
   refuseUnknown(app);
   app.register(async (scope: App) => {
     acceptJson(scope);

@@ -11,6 +11,8 @@ export interface Exposition {
 // Milliseconds. For a request to arrive; for an idle connection, longer than the minute that lies between two scrapes.
 const REQUEST_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** Nobody but a few scrapers has anything to do here. */
+const MAX_CONNECTIONS = 50;
 
 /** Answers GET and HEAD of /metrics, and 404 to everything else. */
 export async function buildMetricsApp(
@@ -20,9 +22,11 @@ export async function buildMetricsApp(
   const app = Fastify({
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: 2 * REQUEST_TIMEOUT_MS,
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: REQUEST_TIMEOUT_MS },
     return503OnClosing: false,
   }) as unknown as App;
+  app.server.maxConnections = MAX_CONNECTIONS;
   registerDraining(app);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');

@@ -5,7 +5,7 @@ import { Refusal } from '../domain/errors.js';
 import { authenticatedClient, clientFields } from './client-authentication.js';
 import { Audience, bodyCodes, oauthRefusals, RefreshToken, refreshCodes, Scope, TokenResponse } from './schemas.js';
 import type { Services } from './services.js';
-import { refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
+import { type RefreshFrom, refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
 import type { App } from './typed.js';
 
 const Form = Type.Object(
@@ -72,6 +72,7 @@ export function oauthRoutes(app: App, services: Services): void {
           return await refreshGrant(request, reply, form.refresh_token, {
             clientId: client?.clientId ?? form.client_id ?? null,
             forOthers: client !== null,
+            password: null,
           });
         case 'client_credentials':
           if (client === null) throw new Refusal('invalid_client');
@@ -86,7 +87,7 @@ export function oauthRoutes(app: App, services: Services): void {
     request: FastifyRequest,
     reply: FastifyReply,
     token: string | undefined,
-    from: { clientId: string | null; forOthers: boolean },
+    from: RefreshFrom,
   ) {
     if (token === undefined) throw invalid('refresh_token is required');
     return refreshAndAnswer(request, reply, services, token, from);

@@ -10,7 +10,7 @@ Users, sessions with rotating refresh tokens, and the keys that sign access toke
 - [Every error code](/docs/errors). \`/v1\` answers errors as RFC 9457 problem documents, \`/oauth\` as RFC 6749 §5.2 says.
 - Unknown members of a body or a query are refused at \`/v1\`. A body is at most 16 KiB.
 - Every answer has \`X-Request-Id\`; it is that of the request, if it sent one of 1 to 64 characters \`A-Za-z0-9._-\`.
-- Answers have \`RateLimit-Limit\`, \`RateLimit-Remaining\` and \`RateLimit-Reset\`, unless the limit is off. Probes, and paths or methods that are not there, are not counted.
+- Answers have \`RateLimit-Policy\` and \`RateLimit\` (draft-ietf-httpapi-ratelimit-headers-11), with what is left to the \`address\`, the \`client\` or the \`session\` of the request. Probes and published documents are not counted.
 - Before a request reaches an operation it can be refused with 404 \`not_found\`, 405 \`method_not_allowed\` (with \`Allow\`),
   408 \`request_timeout\` or 431 \`headers_too_large\`.
 `.trim();

@@ -1,10 +1,10 @@
 /** One structured line a request: who, from where, what came of it. Never a token, a password or a key. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import ipaddr from 'ipaddr.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Caller, SessionId, Subject } from '../domain/types.js';
 import type { Places } from '../ports/places.js';
+import { addressIn } from './addresses.js';
 
 export interface Outcome {
   /** The code of a refusal, or what a refresh came to. */
@@ -34,10 +34,13 @@ const MAX_PATH_LENGTH = 200;
 
 /** What a proxy passes on may be anything; where it is no address, the proxy's own is the last that is known. */
 const addressOf = ({ ip, ips }: FastifyRequest): string | null =>
-  ipaddr.isValid(ip) ? ip : (ips?.findLast((known) => ipaddr.isValid(known)) ?? null);
+  addressIn(ip) ?? addressIn(ips?.findLast((known) => addressIn(known) !== null));
 
 /** Whether the caller's address is another's than the socket's, whom a trusted proxy has told of. */
-export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && ipaddr.isValid(ip);
+export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && addressIn(ip) !== null;
+
+export const userAgentOf = ({ headers }: FastifyRequest): string | null =>
+  headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null;
 
 /** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {
@@ -46,7 +49,7 @@ export function callerOf(request: FastifyRequest): Caller {
   return {
     ip,
     place: ip && request.server.places.placeOf(ip),
-    userAgent: request.headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null,
+    userAgent: userAgentOf(request),
     requestId: request.id,
     bySessionId: (sid as SessionId | undefined) ?? null,
     byJti: jti ?? null,

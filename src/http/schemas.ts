@@ -117,6 +117,7 @@ export const refreshCodes: ErrorCode[] = [
   'invalid_refresh_token',
   'session_revoked',
   'session_expired',
+  'password_required',
   'account_disabled',
   'role_required',
   'too_many_attempts',

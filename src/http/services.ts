@@ -8,6 +8,7 @@ import type { ClientAdministration } from '../domain/client-administration.js';
 import type { IssueToClient } from '../domain/client-credentials.js';
 import type { ClientDirectory } from '../domain/client-directory.js';
 import type { Clients } from '../domain/clients.js';
+import type { Detection } from '../domain/detection.js';
 import type { Introspect } from '../domain/introspection.js';
 import type { KeyRing } from '../domain/key-ring.js';
 import type { Guard } from '../domain/limits.js';
@@ -17,6 +18,7 @@ import type { RevocationAdministration } from '../domain/revocation-administrati
 import type { RevocationFeed } from '../domain/revocation-feed.js';
 import type { Revocations } from '../domain/revocations.js';
 import type { Sessions } from '../domain/sessions.js';
+import type { Shedding } from '../domain/shedding.js';
 import type { SigningKeys } from '../domain/signing-keys.js';
 import type { RenewToken } from '../domain/sliding-sessions.js';
 import type { RevokeToken } from '../domain/token-revocation.js';
@@ -25,6 +27,7 @@ import type { WebhookAdministration } from '../domain/webhook-administration.js'
 import type { WebhookSending } from '../domain/webhook-sending.js';
 import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
+import type { RequestLimiters } from './request-limits.js';
 
 /** What administrators do: one member a noun, each with a file of routes in http/admin. */
 export interface Administration {
@@ -51,6 +54,9 @@ export interface Services {
   introspect: Introspect;
   administration: Administration;
   guard: Guard;
+  detection: Detection;
+  requestLimiters: RequestLimiters;
+  shedding: Shedding;
   blocks: Blocks;
   keys: KeyRing;
   signingKeys: SigningKeys;

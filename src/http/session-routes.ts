@@ -4,9 +4,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
+import { parseRefreshToken } from '../domain/refresh-token.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
 import { authenticate, bearerOf, guarded } from './bearer.js';
+import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import {
   bearerRouteCodes,
@@ -14,6 +16,7 @@ import {
   bodyCodes,
   Closed,
   NoContent,
+  Password,
   RefreshToken,
   refreshCodes,
   refusals,
@@ -41,6 +44,13 @@ export const refreshOutcome = {
   }),
 };
 
+export interface RefreshFrom {
+  clientId: string | null;
+  forOthers: boolean;
+  /** Of the user, where the request has a place for it. */
+  password: string | null;
+}
+
 /**
  * Shared with the token endpoint, which has its own way of saying who asks: a service that has proved who it is (`forOthers`)
  * presents what its users have given it, and is not blocked by their guesses.
@@ -50,15 +60,25 @@ export async function refreshAndAnswer(
   reply: FastifyReply,
   { refresh }: { refresh: Refresh },
   refreshToken: string,
-  { clientId, forOthers }: { clientId: string | null; forOthers: boolean },
+  { clientId, forOthers, password }: RefreshFrom,
 ): Promise<TokenResponseBody> {
   const header = request.headers['idempotency-key'];
   const idempotencyKey = header === undefined ? null : parseIdempotencyKey(String(header));
   const caller = callerOf(request);
-  const attempt = () => refresh({ refreshToken, idempotencyKey, clientId, caller });
-  const result = await guarded(request, attempt, forOthers);
+  const { limits } = request.server;
+  const claimed = parseRefreshToken(refreshToken)?.sessionId;
+  if (claimed !== undefined) limits.admitSession(claimed);
+  const attempt = () => refresh({ refreshToken, idempotencyKey, clientId, password, caller });
+  const result = await guarded(request, attempt, forOthers).catch((error) => {
+    const { genuine, subject } = error instanceof Refusal ? error : { genuine: false };
+    if (genuine && subject?.sid !== undefined) limits.countSession(request, subject.sid);
+    throw error;
+  });
+  limits.countSession(request, result.response.session_id);
   request.outcome.code = result.outcome;
   request.outcome.subject = result.subject;
+  // A replay is the same use again, and a service that has proved who it is has another address than its user.
+  if (result.outcome === 'rotated' && !forOthers) observe(request, 'refresh', result.subject);
   reply.header('keyturn-refresh-outcome', result.outcome);
   return result.response;
 }
@@ -73,6 +93,10 @@ const Summary = Closed(
     place: Type.Union([Type.String(), Type.Null()]),
     created_at: Timestamp,
     last_seen_at: Timestamp,
+    flagged: Type.Union(
+      [Closed({ at: Timestamp, reasons: Type.Array(Type.String({ description: 'For people' })) }), Type.Null()],
+      { description: 'Why it may be somebody else’s by now; null where nothing speaks for that' },
+    ),
     current: Type.Boolean({ description: 'Whether it is the session of the token' }),
   },
   { title: 'Session' },
@@ -87,6 +111,7 @@ const shown = (session: SessionSummary, current: SessionId) => ({
   place: session.place,
   created_at: new Date(session.createdAt).toISOString(),
   last_seen_at: new Date(session.lastSeenAt).toISOString(),
+  flagged: session.flagged && { ...session.flagged, at: new Date(session.flagged.at).toISOString() },
   current: session.id === current,
 });
 
@@ -100,17 +125,28 @@ export function sessionRoutes(app: App, services: Services): void {
         tags: ['session'],
         operationId: 'refresh',
         summary: 'Exchange a refresh token for the next one and an access token',
-        description: 'A request that is repeated with its Idempotency-Key gets the same answer again.',
+        description:
+          'A request that is repeated with its Idempotency-Key gets the same answer again. After `password_required` the token is still good: send it again, with the password.',
         headers: refreshHeaders,
-        body: Closed({ refresh_token: RefreshToken }),
+        body: Closed({
+          refresh_token: RefreshToken,
+          password: Type.Optional({
+            ...Password,
+            description: 'Of the user, after `password_required`; else it is not looked at',
+          }),
+        }),
         response: {
           200: { ...TokenResponse, headers: refreshOutcome },
-          ...refusals('/v1/refresh', ...refreshCodes, ...bodyCodes),
+          ...refusals('/v1/refresh', ...refreshCodes, 'wrong_password', ...bodyCodes),
         },
       },
     },
     async (request, reply) =>
-      refreshAndAnswer(request, reply, services, request.body.refresh_token, { clientId: null, forOthers: false }),
+      refreshAndAnswer(request, reply, services, request.body.refresh_token, {
+        clientId: null,
+        forOthers: false,
+        password: request.body.password ?? null,
+      }),
   );
 
   app.post(

@@ -8,6 +8,7 @@ import type {
   SessionSummary,
   SessionWithOwner,
   Sha256,
+  TokenSource,
   UserId,
 } from '../domain/types.js';
 
@@ -32,8 +33,10 @@ export interface RotationAttempt {
   clientId: string | null;
   at: Instant;
   caller: Caller;
-  /** Stored with the rotation, where there is one; the actor, the user and the client are the session's. */
-  audit: AuditEvent | null;
+  /** The step-up that the password was given for: it is over with the rotation. Null: none may be pending. */
+  proved: Instant | null;
+  /** Stored with the rotation, at most two; the actor, the user and the client are the session's. */
+  audits: readonly AuditEvent[];
 }
 
 /** Proof that a session of a client with header delivery was in use. */
@@ -56,9 +59,14 @@ export interface SessionStore {
    * Row 1 of the state machine as one conditional statement. Of any number of concurrent attempts with one token
    * exactly one gets the changed row; the others get null once it is committed, and read what is there.
    */
-  rotate(attempt: RotationAttempt): Promise<SessionWithOwner | null>;
+  rotate(attempt: RotationAttempt): Promise<TokenSource | null>;
   /**
-   * Moves the idle end of a live session whose client has header delivery, unless that was done less than the client's
+   * Ends the step-up of a live session that the password was given for, together with the audit event. False when it is
+   * no longer the one that is pending.
+   */
+  endStepUp(id: SessionId, proved: Instant, audit: AuditEvent): Promise<boolean>;
+  /**
+   * Moves the idle end of a live session whose client has header delivery and that no step-up is pending for, unless that was done less than the client's
    * `renew_after` ago: however many ask at once, one of them writes. Resolves to the session as it then is, live or not,
    * with the instant of the latest use that was written down; null when there is no such session of such a client.
    */

@@ -61,6 +61,43 @@ t.test('a client', async (t) => {
     t.equal(one.net.sent.length, 1);
   });
 
+  await t.test('goes on with the password where the service wants it, and forgets nothing meanwhile', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const before = await one.stored();
+    const ends: string[] = [];
+    one.auth.onSessionEnd((reason) => ends.push(reason));
+    const { sid } = claimsOf(before?.accessToken ?? '');
+    await execute(service.database, `UPDATE sessions SET step_up_at = '2026-03-01' WHERE id = '${sid}'`);
+    await t.rejects(one.auth.getAccessToken(), { name: 'AuthError', code: 'password_required', status: 401 });
+    await t.rejects(one.auth.fetch(me), { code: 'password_required' });
+    await t.rejects(one.auth.refresh({ password: 'not the password' }), { code: 'wrong_password', status: 403 });
+    t.strictSame(await one.stored(), before);
+    t.ok(await one.auth.refresh({ password: CREDENTIALS.password }));
+    t.equal(new Set(one.net.sent.map(({ key }) => key)).size, 1, 'by the rule, with one key');
+    t.equal((await one.auth.fetch(me)).status, 200);
+    t.strictSame(ends, []);
+  });
+
+  await t.test('sends the password by itself, not with a refresh that is under way without', async (t) => {
+    const one = await loggedIn();
+    await one.restart(EXPIRED);
+    const { fault, arrived, release } = held();
+    one.net.faults.push(fault);
+    const under = one.auth.getAccessToken();
+    await arrived;
+    const { sid } = claimsOf((await one.stored())?.accessToken ?? '');
+    await execute(service.database, `UPDATE sessions SET step_up_at = '2026-03-01' WHERE id = '${sid}'`);
+    const refreshed = one.auth.refresh({ password: CREDENTIALS.password });
+    release();
+    await t.rejects(under, { code: 'password_required' });
+    t.ok(await refreshed);
+    t.strictSame(
+      one.net.sent.map(({ body }) => 'password' in body),
+      [false, true],
+    );
+  });
+
   await t.test('waits for a new token when the old one has expired', async (t) => {
     const one = await loggedIn();
     const before = await one.stored();

@@ -103,6 +103,7 @@ t.test('client store', (t) =>
         absoluteTtl: 3,
         tokenDelivery: 'header',
         corsOrigins: [],
+        anomalyPolicy: 'revoke',
       };
       t.equal(await store.update(changed, all, by('client.updated', 'changing')), true);
       t.strictSame(await store.find('changing'), { ...client, ...all });

@@ -3,7 +3,14 @@ import t from 'tap';
 import { createPasswordHasher, type HasherSettings } from '../../src/adapters/argon2/password-hasher.js';
 import { readConfig } from '../../src/config.js';
 
-const cheap: HasherSettings = { memoryKib: 8, timeCost: 1, parallelism: 1, concurrency: 2, queue: 100 };
+const cheap: HasherSettings = {
+  memoryKib: 8,
+  timeCost: 1,
+  parallelism: 1,
+  concurrency: 2,
+  queue: 100,
+  longestWait: 60_000,
+};
 /** Slow enough for all calls of a test to arrive before the first is done. */
 const slow = { ...cheap, memoryKib: 65_536, timeCost: 2 };
 const refusal = { name: 'Refusal', code: 'overloaded', retryAfter: 2 };
@@ -69,6 +76,21 @@ t.test('whoever finds the queue full is told so at once, and the others are serv
     t.match(results[3], { reason: refusal });
     t.strictSame(codes(await Promise.allSettled([call(hasher)])), ['done'], 'there is room again');
   }
+});
+
+t.test('whoever would wait for too long is told so at once, and whoever has is not begun', async (t) => {
+  const hasher = createPasswordHasher({ ...slow, concurrency: 1, longestWait: 20 });
+  t.equal(hasher.expectedWait(), 0);
+  const burst = Array.from({ length: 20 }, () => hasher.hash('same'));
+  const settled = Promise.allSettled(burst);
+  await burst[0];
+  t.ok(hasher.expectedWait() > hasher.longestWait, `${hasher.expectedWait()} ms`);
+  t.match(await Promise.allSettled([hasher.hash('same')]), [{ status: 'rejected', reason: refusal }]);
+  const all = codes(await settled);
+  t.equal(all[0], 'done');
+  t.ok(all.filter((code) => code === 'overloaded').length >= 10, 'those at the end had waited in vain');
+  t.equal(hasher.expectedWait(), 0);
+  t.strictSame(codes(await Promise.allSettled([hasher.hash('same')])), ['done'], 'and who comes then is served');
 });
 
 t.test('no more hashes are computed at one time than configured', async (t) => {

@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import type { Test } from 'tap';
 import { decide } from '../../src/domain/refresh.js';
 import type { Session, SessionWithOwner, User } from '../../src/domain/types.js';
-import type { SessionStore } from '../../src/ports/session-store.js';
 import { createMemoryStore, type RefreshStore } from '../domain/refresh-model/memory-store.js';
 import { runSchedule } from '../domain/refresh-model/run.js';
 import { schedules } from '../domain/refresh-model/schedule.js';
@@ -26,7 +25,7 @@ const bytesOf = (session: Session) =>
   );
 
 /** Does everything in both, and throws where they differ. */
-function inBoth(memory: RefreshStore, real: SessionStore, count: () => void): RefreshStore {
+function inBoth(memory: RefreshStore, real: RefreshStore, count: () => void): RefreshStore {
   async function same<T>(work: (store: RefreshStore) => Promise<T>): Promise<T> {
     const [expected, result] = [await work(memory), await work(real)];
     if (!isDeepStrictEqual(rowOf(result), rowOf(expected))) throw new Error('the stores differ');
@@ -36,6 +35,8 @@ function inBoth(memory: RefreshStore, real: SessionStore, count: () => void): Re
   return {
     find: (id) => same((store) => store.find(id)),
     rotate: (attempt) => same((store) => store.rotate(attempt)),
+    endStepUp: (...args) => same((store) => store.endStepUp(...args)),
+    demandPassword: (...args) => same((store) => store.demandPassword(...args)),
     end: (...args) => same((store) => store.end(...args)),
   };
 }
@@ -43,7 +44,7 @@ function inBoth(memory: RefreshStore, real: SessionStore, count: () => void): Re
 /** `newSession` makes one in the real store. */
 export async function sameAsModel(
   t: Test,
-  real: SessionStore,
+  real: RefreshStore,
   newUser: () => Promise<User>,
   newSession: (user: User) => Promise<MadeSession>,
 ): Promise<void> {

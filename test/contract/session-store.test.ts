@@ -4,7 +4,7 @@ import type { Database } from '../../src/adapters/postgres/database.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
 import { nextSecret, sha256 } from '../../src/domain/refresh-token.js';
-import { later, type SessionId, type UserId } from '../../src/domain/types.js';
+import { type Instant, later, type SessionId, type UserId } from '../../src/domain/types.js';
 import type { RotationAttempt } from '../../src/ports/session-store.js';
 import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
@@ -31,7 +31,8 @@ function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}):
     clientId: null,
     at: now,
     caller,
-    audit: null,
+    proved: null,
+    audits: [],
     ...more,
   };
 }
@@ -76,7 +77,7 @@ async function contract(t: Test, database: Database): Promise<void> {
       details: { generation: 1 },
     });
     const events = () => rowsOf(database, 'audit_events', `session_id = '${made.session.id}' ORDER BY id`);
-    const first = attempt(made, { audit });
+    const first = attempt(made, { audits: [audit] });
     t.match(await store.rotate(first), { session: { id: made.session.id, generation: 1, userId: user.id } });
     t.equal(await store.rotate(first), null);
     t.match(await events(), [
@@ -97,7 +98,8 @@ async function contract(t: Test, database: Database): Promise<void> {
     const at = later(now, 60);
     const first = attempt(made, { key: 'K1', at });
     const rotated = await store.rotate(first);
-    t.same(rotated?.session, {
+    const found = await store.find(made.session.id);
+    t.same(found?.session, {
       ...made.session,
       generation: 1,
       previousHash: made.session.currentHash,
@@ -106,7 +108,7 @@ async function contract(t: Test, database: Database): Promise<void> {
       rotations: [{ at, key: 'K1' }],
       idleExpiresAt: later(at, 14 * 86_400),
     });
-    t.same(await store.find(made.session.id), rotated);
+    t.match(found, { ...rotated }, 'and what its tokens are made of is told at once');
     t.equal(await store.rotate(first), null, 'and the old token rotates no more');
   });
 
@@ -204,7 +206,76 @@ async function contract(t: Test, database: Database): Promise<void> {
     });
   }
 
-  t.test('the store that the refresh model runs on does the same', (t) => sameAsModel(t, store, newUser, newSession));
+  const demandPassword = (id: SessionId, at: Instant) =>
+    execute(
+      database,
+      `UPDATE sessions SET step_up_at = '${new Date(at).toISOString()}' WHERE id = '${id}' AND revoked_at IS NULL`,
+    );
+
+  t.test('the store that the refresh model runs on does the same', (t) =>
+    sameAsModel(t, { ...store, demandPassword }, newUser, newSession),
+  );
+
+  t.test(
+    'a session that needs the password rotates with the proof for this very demand, and needs it no more',
+    async (t) => {
+      const made = await newSession(user);
+      const asked = later(now, 5);
+      await demandPassword(made.session.id, asked);
+      t.equal((await store.find(made.session.id))?.session.stepUpAt, asked);
+      t.equal(await store.rotate(attempt(made)), null);
+      t.equal(await store.rotate(attempt(made, { proved: later(now, 4) })), null);
+      const about = { actor: 'anonymous', sessionId: made.session.id };
+      const audits = (['refresh.rotated', 'session.stepped_up'] as const).map((name) =>
+        auditEvent(name, 'success', now, caller, about),
+      );
+      t.match(await store.rotate(attempt(made, { proved: asked, audits })), {
+        session: { generation: 1, stepUpAt: null },
+      });
+      const events = await rowsOf(
+        database,
+        'audit_events',
+        `session_id = '${made.session.id}' AND event <> 'login.succeeded' ORDER BY event`,
+      );
+      const whose = { actor: `user:${user.id}`, user_id: user.id, client_id: 'default' };
+      t.match(events, [
+        { event: 'refresh.rotated', ...whose },
+        { event: 'session.stepped_up', ...whose },
+      ]);
+    },
+  );
+
+  t.test('a proof that comes when nothing is demanded any more rotates nothing', async (t) => {
+    const made = await newSession(user);
+    t.equal(await store.rotate(attempt(made, { proved: now })), null);
+  });
+
+  t.test('of parallel rotations and the demand for a password none slips through after it', async (t) => {
+    for (let i = 0; i < 10; i++) {
+      const made = await newSession(user);
+      const [rotated] = await Promise.all([store.rotate(attempt(made)), demandPassword(made.session.id, now)]);
+      const found = await store.find(made.session.id);
+      t.equal(found?.session.generation, rotated === null ? 0 : 1);
+      t.equal(found?.session.stepUpAt, now, 'and the demand is never lost');
+    }
+  });
+
+  t.test('a demand ends once, with its event, and not by the proof for another', async (t) => {
+    const made = await newSession(user);
+    const { id } = made.session;
+    await demandPassword(id, now);
+    const event = auditEvent('session.stepped_up', 'success', now, caller, { actor: 'anonymous', sessionId: id });
+    t.equal(await store.endStepUp(id, later(now, 1), event), false);
+    t.strictSame(
+      await Promise.all([store.endStepUp(id, now, event), store.endStepUp(id, now, event)]).then((both) => both.sort()),
+      [false, true],
+    );
+    t.equal(
+      (await rowsOf(database, 'audit_events', `session_id = '${id}' AND event = 'session.stepped_up'`)).length,
+      1,
+    );
+    t.equal((await store.find(id))?.session.stepUpAt, null);
+  });
 
   t.test('a session is ended once, by its owner alone, and told of once', async (t) => {
     const { session } = await newSession(user);

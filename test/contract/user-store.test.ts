@@ -78,6 +78,7 @@ async function session(database: Database, user: User): Promise<SessionId> {
       expiresAt: later(AT, 86_400),
       revokedAt: null,
       revokeReason: null,
+      stepUpAt: null,
       createdAt: AT,
       deviceName: null,
       caller,

@@ -54,6 +54,8 @@ function fakeHasher() {
       work.push('verify');
       await gate;
     },
+    expectedWait: () => 0,
+    longestWait: 1_000,
   };
   return { fake, hasher };
 }

@@ -22,7 +22,11 @@ function guardOf({ address = 0, account = 0, width = Number.POSITIVE_INFINITY })
     account: createInProcessLimiter(slowing, clock),
     device: createInProcessLimiter(slowing, clock),
   };
-  return { clock, began, guard: createGuard({ limiters, width, blocks: { began: (block) => began.push(block) } }) };
+  return {
+    clock,
+    began,
+    guard: createGuard({ limiters, width, clock, blocks: { began: (block) => began.push(block) } }),
+  };
 }
 
 const wrong = async (): Promise<never> => {
@@ -71,6 +75,27 @@ t.test('of 500 passwords that are sent at once no more are hashed than the limit
   t.equal(answers.filter((code) => code === 'too_many_attempts').length, 495);
   t.equal(hashed, 5);
   t.equal(began.length, 1);
+});
+
+t.test('whoever waits for his turn for longer than anybody waits for an answer is not checked any more', async (t) => {
+  const { guard, clock } = guardOf({ address: 5, width: 1 });
+  let checked = 0;
+  let finish = () => {};
+  const first = guard.password(
+    at('192.0.2.1'),
+    () =>
+      new Promise<string>((resolve) => {
+        finish = () => resolve('in');
+      }),
+  );
+  const later = Array.from({ length: 3 }, () => codeOf(guard.password(at('192.0.2.1'), async () => ++checked)));
+  await new Promise(setImmediate);
+  clock.advance(10.5);
+  finish();
+  t.equal(await first, 'in', 'what was begun is ended');
+  t.strictSame(await Promise.all(later), ['overloaded', 'overloaded', 'overloaded']);
+  t.equal(checked, 0);
+  t.equal(await guard.password(at('192.0.2.1'), right), 'in', 'who comes now is served');
 });
 
 t.test('nor where some take longer than others', async (t) => {

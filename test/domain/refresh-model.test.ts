@@ -24,6 +24,7 @@ const MIN_OF_1000 = {
   idempotency_key_reused: 15,
   session_expired: 30,
   session_revoked: 30,
+  password_required: 30,
   invalid_refresh_token: 100,
   store_unavailable: 15,
   'two processes race with one token': 50,
@@ -36,7 +37,7 @@ const MIN_OF_1000 = {
   'logs out': 0.5,
 };
 
-t.test('generated schedules keep I1 to I5 and I7', async (t) => {
+t.test('generated schedules keep I1 to I5, I7 and I9', async (t) => {
   const report = await checkInThread({ schedules, ...seed });
   if (report.failure) return t.fail('a schedule breaks an invariant', { MODEL_SEED: report.seed, ...report.failure });
   t.equal(report.schedules, schedules);

@@ -21,6 +21,7 @@ interface Case {
   owner?: Partial<SessionWithOwner>;
   key?: string;
   clientId?: string;
+  proved?: Instant;
   /** Seconds after the start. */
   at?: number;
   settings?: Partial<typeof settings>;
@@ -50,6 +51,11 @@ const five: [number, string | null][] = [
   [400, null],
   [500, null],
 ];
+
+const at = (seconds: number): Instant => later(START, seconds);
+/** When the password was asked for. */
+const ASKED = at(15);
+const stepUp = () => ({ stepUpAt: ASKED });
 
 const table: Record<string, Case[]> = {
   '1: the current token of a live session rotates': [
@@ -340,12 +346,62 @@ const table: Record<string, Case[]> = {
     },
     { name: 'and who has it does', owner: { requiredRoles: ['admin'], roles: ['admin', 'x'] }, at: 5, expect: rotate },
   ],
+  'of a session that goes on with the password alone': [
+    { name: 'it does not rotate without', row: stepUp, at: 30, expect: refused('password_required') },
+    { name: 'it rotates with', row: stepUp, proved: ASKED, at: 30, expect: rotate },
+    {
+      name: 'it does not with a password that was given for an earlier demand',
+      row: stepUp,
+      proved: later(ASKED, -1),
+      at: 30,
+      expect: refused('password_required'),
+    },
+    {
+      name: 'a replay gets nothing without',
+      rotations: [[10, K1]],
+      generation: 0,
+      key: K1,
+      row: stepUp,
+      at: 30,
+      expect: refused('password_required'),
+    },
+    {
+      name: 'nor does a parallel request',
+      rotations: [[20, K1]],
+      generation: 0,
+      row: stepUp,
+      at: 25,
+      expect: refused('password_required'),
+    },
+    {
+      name: 'a replay is answered with',
+      rotations: [[10, K1]],
+      generation: 0,
+      key: K1,
+      row: stepUp,
+      proved: ASKED,
+      at: 30,
+      expect: replayed,
+    },
+    { name: 'reuse ends it all the same', rotations: five, generation: 0, row: stepUp, at: HOUR, expect: reused },
+    {
+      name: 'one that is over says so first',
+      row: () => ({ stepUpAt: ASKED, revokedAt: at(20), revokeReason: 'anomaly' }),
+      at: 30,
+      expect: refused('session_revoked'),
+    },
+    {
+      name: 'nobody else hears of it',
+      token: ({ tokens }) => tampered(tokens[0] ?? '', 'tag'),
+      row: stepUp,
+      at: 30,
+      expect: refused('invalid_refresh_token'),
+    },
+  ],
 };
 
 const forged = ({ session }: SessionWithOwner, generation: number): string =>
   formatRefreshToken(SESSION_ID, generation, new Uint8Array(32).fill(7), session.familyKey);
-
-const at = (seconds: number): Instant => later(START, seconds);
 
 for (const [row, cases] of Object.entries(table)) {
   t.test(`row ${row}`, async (t) => {
@@ -357,7 +413,12 @@ for (const [row, cases] of Object.entries(table)) {
       const token = c.token ? c.token(made) : made.tokens[c.generation ?? made.tokens.length - 1];
       const found = { ...made.found, ...c.owner };
       found.session = { ...found.session, ...c.row?.(found.session) };
-      const request = { token: presented(token), key: c.key ?? null, clientId: c.clientId ?? null };
+      const request = {
+        token: presented(token),
+        key: c.key ?? null,
+        clientId: c.clientId ?? null,
+        proved: c.proved ?? null,
+      };
       const decision = decide(found, request, at(c.at ?? 0), { ...settings, ...c.settings });
       t.same(decision, c.expect, c.name);
     }
@@ -366,7 +427,7 @@ for (const [row, cases] of Object.entries(table)) {
 
 t.test('row 7: a token of a session that is not there is refused', async (t) => {
   const { tokens } = makeSession(START);
-  const request = { token: presented(tokens[0]), key: null, clientId: null };
+  const request = { token: presented(tokens[0]), key: null, clientId: null, proved: null };
   t.same(decide(null, request, START, settings), refused('invalid_refresh_token'));
 });
 

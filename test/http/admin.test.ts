@@ -89,6 +89,14 @@ t.test('nobody comes in but an administrator with a live session and a token for
     ['POST', '/revocations', { kind: 'all' }] as const,
     ['GET', '/audit'] as const,
     ['GET', '/audit/verification'] as const,
+    ['GET', '/anomalies'] as const,
+    ['GET', '/webhooks'] as const,
+    ['POST', '/webhooks', { url: 'https://never.example', events: ['*'] }] as const,
+    ...(['GET', 'DELETE'] as const).map((method) => [method, `/webhooks/${id}`] as const),
+    ['PATCH', `/webhooks/${id}`, { description: 'never' }] as const,
+    ...(['secret', 'test'] as const).map((what) => ['POST', `/webhooks/${id}/${what}`] as const),
+    ['POST', `/webhooks/${id}/retries`, {}] as const,
+    ['GET', `/webhooks/${id}/deliveries`] as const,
   ];
   const { paths } = (await get('/openapi.json')).json();
   const declared = Object.entries<object>(paths).filter(([path]) => path.startsWith('/v1/admin/'));

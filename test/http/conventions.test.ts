@@ -116,28 +116,6 @@ t.test('an unknown member is named', async (t) => {
   t.equal((await post('/v1/users', good)).statusCode, 201, 'none of them registered anybody');
 });
 
-t.test('an address that asks too often is told how often it may, and when to come again', async (t) => {
-  const { call, get, post } = await start(t, { LIMIT_REQUESTS: '3' });
-  for (const remaining of ['2', '1', '0']) {
-    const { headers } = await get(jwks);
-    t.same([headers['ratelimit-limit'], headers['ratelimit-remaining']], ['3', remaining]);
-    t.match(headers['ratelimit-reset'], /^\d+$/);
-  }
-  for (const answer of [await get(jwks), await get('/v1/me'), await post('/v1/login', {})]) {
-    t.same([answer.statusCode, codeOf(answer)], [429, 'too_many_requests']);
-    t.match(answer.headers, { 'ratelimit-limit': '3', 'ratelimit-remaining': '0' });
-    const wait = Number(answer.headers['retry-after']);
-    t.ok(wait > 0 && wait <= 60, 'it may come again within the minute');
-    t.same(faultsOf(answerOf(answer)), []);
-  }
-  const oauth = await post('/oauth/token');
-  t.equal(oauth.statusCode, 429);
-  t.same(faultsOf(answerOf(oauth), { path: '/oauth/token' }), []);
-  t.equal((await get('/livez')).statusCode, 200, 'probes are not counted');
-  const elsewhere = await call({ method: 'GET', url: jwks, remoteAddress: '192.0.2.7' });
-  t.equal(elsewhere.statusCode, 200, 'nor is another address');
-});
-
 t.test('five failed attempts block guesses from the address, and nothing genuine', async (t) => {
   const { call, post, refresh, register, login } = await start(t, { LIMIT_FAILURES: '5' });
   await register('joan@example.com');

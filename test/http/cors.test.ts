@@ -89,7 +89,7 @@ t.test('caches keep the answers to different origins apart', async (t) => {
 t.test('a page may read what it needs of the headers, of refusals too', async (t) => {
   const service = await start(t, { CORS_ORIGINS: own.join(','), ACCESS_TOKEN_HEADER: 'X-Session-Token' });
   const expected = ['x-session-token', 'keyturn-refresh-outcome', 'retry-after', 'www-authenticate', 'x-request-id'];
-  const limits = ['ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'];
+  const limits = ['ratelimit', 'ratelimit-policy'];
   for (const url of ['/livez', '/v1/me', '/v1/authorize?audience=api', '/oauth/token']) {
     const answer = await ask(service, own[0] ?? '', url);
     t.equal(allowed(answer), own[0], `${url} ${answer.statusCode}`);

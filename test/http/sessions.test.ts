@@ -41,7 +41,7 @@ t.test('a person sees the own sessions, the last seen first', async (t) => {
   const refreshed: Tokens = (
     await post('/v1/refresh', { refresh_token: phone.refresh_token }, { 'user-agent': 'Phone/2.0' })
   ).json();
-  const common = { client_id: 'default', ip: '127.0.0.1', place: null };
+  const common = { client_id: 'default', ip: '127.0.0.1', place: null, flagged: null };
   const expected = [
     {
       ...common,

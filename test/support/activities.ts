@@ -37,6 +37,8 @@ export const use = (at: number, changes: Partial<Activity> = {}): Activity => ({
   network: 'AS3320',
   place: BERLIN,
   device: 'Firefox on Windows',
+  shape: null,
+  hosting: null,
   knownDevice: false,
   ...changes,
 });

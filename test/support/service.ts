@@ -3,6 +3,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Test } from 'tap';
 import { createInProcessAnnouncements } from '../../src/adapters/in-process/announcements.js';
 import { createInProcessLimiter } from '../../src/adapters/in-process/attempt-limiter.js';
+import { createInProcessRequestLimiter } from '../../src/adapters/in-process/request-limiter.js';
 import { createInProcessProjection } from '../../src/adapters/in-process/revocation-projection.js';
 import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
 import type { Database } from '../../src/adapters/postgres/database.js';
@@ -11,15 +12,18 @@ import { systemRandom } from '../../src/adapters/system/random.js';
 import { compose, httpSettings } from '../../src/compose.js';
 import { type Config, readConfig } from '../../src/config.js';
 import { buildApp } from '../../src/http/app.js';
+import type { Timeouts } from '../../src/http/base-app.js';
 import type { Services } from '../../src/http/services.js';
 import type { App } from '../../src/http/typed.js';
 import { createLogger } from '../../src/logger.js';
 import type { LimiterOf } from '../../src/ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from '../../src/ports/breached-passwords.js';
 import type { Clock } from '../../src/ports/clock.js';
+import type { EventLoop } from '../../src/ports/event-loop.js';
 import type { Kek, KekSource } from '../../src/ports/kek-source.js';
 import type { Places } from '../../src/ports/places.js';
 import { nowhere } from '../../src/ports/places.js';
+import type { RequestLimiterOf } from '../../src/ports/request-limiter.js';
 import type { RevocationProjection } from '../../src/ports/revocation-projection.js';
 import type { TokenSigner } from '../../src/ports/token-signer.js';
 import type { WebhookSender } from '../../src/ports/webhook-sender.js';
@@ -33,9 +37,15 @@ export const testEnvironment = {
   ARGON2_TIME_COST: '1',
   ARGON2_CONCURRENCY: '4',
   ARGON2_QUEUE: '1000',
+  ARGON2_WAIT: '3600000',
+  LIMIT_EVENT_LOOP_DELAY: '0',
   LIMIT_FAILURES: '0',
   LIMIT_ACCOUNT_FAILURES: '0',
   LIMIT_REQUESTS: '0',
+  LIMIT_CLIENT_REQUESTS: '0',
+  LIMIT_SESSION_REQUESTS: '0',
+  LIMIT_CHECKS: '0',
+  LIMIT_CONNECTIONS_PER_ADDRESS: '0',
 };
 
 export const ISSUER = 'http://127.0.0.1:3000';
@@ -56,8 +66,11 @@ export interface ServiceOptions {
   breachedPasswords?: BreachedPasswords;
   projection?: RevocationProjection;
   limiterOf?: LimiterOf;
+  requestLimiterOf?: RequestLimiterOf;
   metrics?: PrometheusMetrics;
   webhookSender?: WebhookSender;
+  timeouts?: Timeouts;
+  eventLoop?: EventLoop;
 }
 
 export interface LogLine extends Record<string, unknown> {
@@ -111,12 +124,15 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     announcements: createInProcessAnnouncements(),
     projection: options.projection ?? createInProcessProjection(options.clock ?? clock),
     limiterOf: options.limiterOf ?? ((_kind, settings) => createInProcessLimiter(settings, options.clock ?? clock)),
+    requestLimiterOf:
+      options.requestLimiterOf ?? ((_kind, limit) => createInProcessRequestLimiter(limit, options.clock ?? clock)),
     keks: options.keks ?? testKeks(),
     signer: options.signer ?? nodeTokenSigner,
     places: options.places ?? nowhere,
     breachedPasswords: options.breachedPasswords ?? noneBreached,
     metrics,
     clock: options.clock ?? clock,
+    eventLoop: options.eventLoop ?? { delay: () => 0 },
     random: systemRandom,
     ...(options.webhookSender && { webhookSender: options.webhookSender }),
   });
@@ -124,7 +140,8 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   await services.keys.load();
   await services.directory.load();
   await services.revocations.follow();
-  const app = await buildApp(services, httpSettings(config, logger));
+  const { timeouts } = options;
+  const app = await buildApp(services, { ...httpSettings(config, logger), ...(timeouts && { timeouts }) });
   t.teardown(() => app.close());
 
   const call = async (request: InjectOptions) => {

@@ -52,6 +52,7 @@ export function makeSession(
     expiresAt: later(createdAt, 90 * 86_400),
     revokedAt: null,
     revokeReason: null,
+    stepUpAt: null,
     createdAt,
   };
   for (const rotation of rotations) {

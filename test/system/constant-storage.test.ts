@@ -23,7 +23,7 @@ t.test(
       for (let n = from; n < generation; n++) {
         clock.advance(60);
         await services.keys.load();
-        const request = { refreshToken, idempotencyKey: `the-key-${n}`, clientId: null, caller };
+        const request = { refreshToken, idempotencyKey: `the-key-${n}`, clientId: null, password: null, caller };
         refreshToken = (await services.refresh(request)).response.refresh_token;
       }
     }

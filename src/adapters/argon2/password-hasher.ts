@@ -17,23 +17,46 @@ export interface HasherSettings {
   concurrency: number;
   /** Callers that may wait for their turn. */
   queue: number;
+  /** Milliseconds for which a caller may wait; nobody's client waits longer. */
+  longestWait: number;
 }
 
 const RETRY_AFTER_S = 2;
+/** The weight of the last hash in the time that the next one is expected to take. */
+const LAST_WEIGHT = 0.2;
 
 /** Never the password of anybody: it is only hashed to have something of the configured cost to compare with. */
 const NOBODYS_PASSWORD = 'nobody has this password';
 
 export function createPasswordHasher(settings: HasherSettings): PasswordHasher {
-  const { memoryKib: memoryCost, timeCost, parallelism, concurrency, queue } = settings;
+  const { memoryKib: memoryCost, timeCost, parallelism, concurrency, queue, longestWait } = settings;
   const cost = { memoryCost, timeCost, parallelism };
   const limit = pLimit(concurrency);
 
+  /** Milliseconds that a hash takes; 0 until there was one. */
+  let usual = 0;
+  const overloaded = () => new Refusal('overloaded', { retryAfter: RETRY_AFTER_S });
+
+  /** Callers that somebody who comes now finds before him, beyond those whose hash is computed at once. */
+  const ahead = () => limit.activeCount + limit.pendingCount - concurrency;
+  const expectedWait = () => (Math.max(0, ahead() + 1) / concurrency) * usual;
+
+  async function measured<T>(work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    const result = await work();
+    const took = performance.now() - began;
+    usual = usual === 0 ? took : usual + LAST_WEIGHT * (took - usual);
+    return result;
+  }
+
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (limit.activeCount + limit.pendingCount >= concurrency + queue) {
-      return Promise.reject(new Refusal('overloaded', { retryAfter: RETRY_AFTER_S }));
-    }
-    return limit(work);
+    if (ahead() >= queue || expectedWait() > longestWait) return Promise.reject(overloaded());
+    const came = performance.now();
+    return limit(() => {
+      // Hashes have become slower meanwhile, and he has gone: what he asked for is not begun.
+      if (performance.now() - came > 2 * longestWait) throw overloaded();
+      return measured(work);
+    });
   }
 
   const makeHash = (password: string) => hash(password, { ...cost, type: argon2id });
@@ -49,5 +72,7 @@ export function createPasswordHasher(settings: HasherSettings): PasswordHasher {
       inTurn(async () => {
         await verify(await nobody, password);
       }),
+    expectedWait,
+    longestWait,
   };
 }

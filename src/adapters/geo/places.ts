@@ -1,60 +1,49 @@
-/** Places from an mmdb file, read once, whole: whoever replaces the file starts the service again. */
+/** Places from mmdb files: one of places, and one of networks where the operator has it. */
 import { fileURLToPath } from 'node:url';
-import ipaddr from 'ipaddr.js';
-import maxmind from 'maxmind';
-import type { Places } from '../../ports/places.js';
+import type { DatabaseNews, PlaceFiles } from '../../ports/places.js';
+import { openDatabase } from './database.js';
+import { isHosting } from './hosting.js';
+import { networkIn, placeIn, placeNameIn } from './records.js';
 
 /** Countries alone: who wants cities brings a database of their own. */
 export const COUNTRY_DATABASE = fileURLToPath(
   import.meta.resolve('@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb'),
 );
 
-/** As MaxMind and DB-IP nest it, and as ip-location-db and IPinfo write it flat. */
-export interface GeoRecord {
-  country?: { iso_code?: string } | string;
-  country_code?: string;
-  city?: { names?: { en?: string } } | string;
+/** The files of the operator; null for what comes with the service. */
+export interface PlacePaths {
+  places: string | null;
+  networks: string | null;
 }
 
-const countryIn = ({ country, country_code }: GeoRecord): string | undefined =>
-  country_code ?? (typeof country === 'string' ? country : country?.iso_code);
-
-const cityIn = ({ city }: GeoRecord): string | null => (typeof city === 'string' ? city : city?.names?.en) ?? null;
-
-export const placeIn = (record: GeoRecord): string | null =>
-  [cityIn(record), countryIn(record)].filter(Boolean).join(', ') || null;
-
-/** Rejects with what is wrong with the file, for the operator who named it. */
-export async function openPlaces(path: string): Promise<Places> {
-  const reader = await maxmind.open(path).catch((error: NodeJS.ErrnoException) => {
-    // What the system says of a file has a call in it; what the reader says of its content has not.
-    const unreadable = error.syscall !== undefined;
-    throw new Error(unreadable ? `cannot be read (${error.code})` : 'is not a database in the mmdb format');
+async function open(name: string, path: string) {
+  const database = await openDatabase(path).catch((error: Error) => {
+    throw new Error(`${name}: ${error.message}`, { cause: error });
   });
-  function recordOf(ip: string): GeoRecord | null {
-    if (!ipaddr.isValid(ip)) return null;
-    // IPv4 in IPv6 dress is looked up as IPv4.
-    const address = ipaddr.process(ip);
-    // Databases have been seen that put private networks into the country of whoever wrote about them.
-    if (address.range() !== 'unicast') return null;
-    try {
-      return reader.get(address.toString()) as GeoRecord | null;
-    } catch {
-      // A place is a help to the reader: a damaged record is no reason to refuse a login.
-      return null;
-    }
-  }
+  return { name, ...database };
+}
+
+/** Rejects with what is wrong with a file, and the variable that names it. */
+export async function openPlaces(paths: PlacePaths): Promise<PlaceFiles> {
+  const places =
+    paths.places === null ? await open('the country database', COUNTRY_DATABASE) : await open('GEOIP_DB', paths.places);
+  const networks = paths.networks === null ? null : await open('GEOIP_ASN_DB', paths.networks);
+  const databases = networks === null ? [places] : [places, networks];
   return {
-    placeOf(ip) {
-      const record = recordOf(ip);
-      return record && placeIn(record);
-    },
+    placeOf: (ip) => placeNameIn(places.recordOf(ip)),
     locate(ip) {
-      const record = recordOf(ip);
-      const country = record && countryIn(record);
-      return country
-        ? { place: { country, continent: null, city: cityIn(record), coordinates: null }, asn: null }
-        : null;
+      const place = placeIn(places.recordOf(ip));
+      const network = networkIn(networks?.recordOf(ip));
+      if (place === null && network === null) return null;
+      const organisation = network?.organisation ?? null;
+      return { place, asn: network?.asn ?? null, hosting: organisation === null ? null : isHosting(organisation) };
+    },
+    async lookAgain() {
+      const looks = databases.map(async ({ name, lookAgain }) => ({ database: name, found: await lookAgain() }));
+      return (await Promise.all(looks)).flatMap(({ database, found }): DatabaseNews[] => {
+        if (found === null) return [];
+        return [{ database, problem: found === 'replaced' ? null : found.problem }];
+      });
     },
   };
 }

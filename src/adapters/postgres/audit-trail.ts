@@ -10,6 +10,9 @@ const SCANNED = 20_000;
 type Member = keyof AuditFilter;
 type Condition = (parameter: string) => string;
 
+/** As the index audit_events_anomalies_idx has it: it serves nothing else. */
+const ANOMALIES = `'session.flagged', 'session.stepped_up', 'session.step_up_failed', 'session.revoked_by_detection'`;
+
 const isEqual =
   (column: string): Condition =>
   (parameter) =>
@@ -27,6 +30,7 @@ const indexed: Partial<Record<Member, Condition>> = {
   jti: isEither('jti', 'by_jti'),
   since: (parameter) => `at >= ${parameter}::timestamptz`,
   until: (parameter) => `at < ${parameter}::timestamptz`,
+  isAnomaly: (parameter) => `event IN (${ANOMALIES}) AND ${parameter}::boolean`,
 };
 
 /** Looked for among what these find. */

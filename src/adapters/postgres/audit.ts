@@ -41,6 +41,8 @@ const columns = {
 };
 
 type Column = keyof typeof columns;
+/** How many parameters an event takes. */
+export const AUDIT_VALUES = Object.keys(columns).length;
 
 /**
  * `INSERT INTO audit_events …` with the parameters $first … and what to append to the statement's values. `known` are

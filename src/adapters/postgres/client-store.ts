@@ -21,6 +21,7 @@ const settings = {
   tokenDelivery: ['token_delivery', 'text'],
   renewAfter: ['renew_after', 'integer'],
   corsOrigins: ['cors_origins', 'text[]'],
+  anomalyPolicy: ['anomaly_policy', 'text'],
 } satisfies Record<keyof ClientSettings, [column: string, type: string]>;
 const names = Object.keys(settings) as (keyof ClientSettings)[];
 const columns = Object.values(settings).map(([column]) => column);
@@ -58,6 +59,7 @@ const toDomain = (row: Row): Client => ({
   secretHash: row.secretHash as Sha256 | null,
   grants: row.grants as Grant[],
   tokenDelivery: row.tokenDelivery as Client['tokenDelivery'],
+  anomalyPolicy: row.anomalyPolicy as Client['anomalyPolicy'],
   createdAt: instant(row.createdAt.getTime()),
 });
 

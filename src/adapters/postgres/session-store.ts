@@ -1,24 +1,21 @@
 /** Sessions. A statement here does all of one change, its audit event included, or nothing. */
-import {
-  type Instant,
-  instant,
-  type RevokeReason,
-  type Rotation,
-  type SessionId,
-  type SessionWithOwner,
-  type Sha256,
-  type UserId,
-} from '../../domain/types.js';
+import type { SessionId, SessionWithOwner } from '../../domain/types.js';
+import type { Flags } from '../../ports/detection-store.js';
 import type { SessionStore } from '../../ports/session-store.js';
-import { auditInsert, auditValues } from './audit.js';
+import { AUDIT_VALUES, auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
 import { endedByRule } from './revocation-store.js';
 import { endSession, endSessionsOf, lockUser, revokeOwner } from './session-ending.js';
-
-const returned = `s.id, s.user_id, s.client_id, s.audience, s.scope, s.generation, s.current_hash, s.previous_hash,
-  s.rotation_salt, s.rotations, s.family_key, s.idle_expires_at, s.expires_at, s.created_at,
-  coalesce(s.revoked_at, ${endedByRule}) AS revoked_at, s.revoke_reason,
-  u.roles, u.disabled_at, c.required_roles, c.access_token_ttl`;
+import {
+  at,
+  flaggedOf,
+  type RotatedRow,
+  type Row,
+  returned,
+  rotated,
+  toDomain,
+  toTokenSource,
+} from './session-rows.js';
 
 const withOwner = 'FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id';
 const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${withOwner} WHERE s.id = $1` };
@@ -27,9 +24,10 @@ const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${with
  * The whole transaction of a refresh, in one round trip. Whoever comes second waits for the first one's commit, sees
  * that the generation has moved, and changes nothing. The tag is compared by its hash, so that how long it takes tells
  * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is. A place goes with its
- * address: an old one never stands beside a new address.
+ * address: an old one never stands beside a new address. A step-up that is pending is passed by whoever gave the password
+ * for that very one, and by nobody else; the row is looked at again after a wait for whoever has asked for it just now.
  */
-const rotate: Statement = {
+export const rotate: Statement = {
   name: 'session_rotate',
   text: `UPDATE sessions s SET
       generation = s.generation + 1,
@@ -41,16 +39,18 @@ const rotate: Statement = {
       last_seen_at = greatest($10::timestamptz, s.last_seen_at),
       ip = coalesce($11::text, s.ip),
       place = CASE WHEN $11::text IS NULL THEN s.place ELSE $14::text END,
-      user_agent = coalesce($12::text, s.user_agent)
+      user_agent = coalesce($12::text, s.user_agent),
+      step_up_at = NULL
     FROM users u, clients c
     WHERE s.id = $1 AND s.generation = $2 AND s.current_hash = $3
       AND sha256(substring(keyturn_hmac_sha256(s.family_key, $4) FOR 16)) = $5
       AND s.revoked_at IS NULL AND s.idle_expires_at > $10 AND s.expires_at > $10 AND ${endedByRule} IS NULL
       AND ($8::text IS NULL OR s.rotations -> 0 ->> 'key' IS DISTINCT FROM $8)
       AND ($13::text IS NULL OR s.client_id = $13)
+      AND s.step_up_at IS NOT DISTINCT FROM $15::timestamptz
       AND u.id = s.user_id AND u.disabled_at IS NULL
       AND c.client_id = s.client_id AND c.required_roles <@ u.roles
-    RETURNING ${returned}`,
+    RETURNING ${rotated}`,
 };
 
 /**
@@ -67,7 +67,7 @@ const slide: Statement = {
       user_agent = coalesce($5::text, s.user_agent)
     FROM users u, clients c
     WHERE s.id = $1 AND s.revoked_at IS NULL AND s.idle_expires_at > $2 AND s.expires_at > $2 AND ${endedByRule} IS NULL
-      AND u.id = s.user_id AND u.disabled_at IS NULL
+      AND s.step_up_at IS NULL AND u.id = s.user_id AND u.disabled_at IS NULL
       AND c.client_id = s.client_id AND c.required_roles <@ u.roles AND c.token_delivery = 'header'
       AND date_trunc('second', s.last_seen_at) <=
         date_trunc('second', $2::timestamptz) - make_interval(secs => c.renew_after)
@@ -98,73 +98,37 @@ const create: Statement = {
     SELECT id FROM created`,
 };
 
-/** The same with its audit event: whose session it was is known when the row has been found. */
-const rotateAudited: Statement = {
-  name: 'session_rotate_audited',
-  text: `WITH rotated AS (${rotate.text}), audited AS (${auditInsert(15, 'FROM rotated', {
-    actor: `'user:' || user_id`,
-    user_id: 'user_id',
-    client_id: 'client_id',
-  })})
-    SELECT * FROM rotated`,
+const ROTATION_VALUES = 15;
+const ofTheSession = { actor: `'user:' || user_id`, user_id: 'user_id', client_id: 'client_id' };
+
+/** The same with so many audit events: whose session it was is known when the row has been found. */
+function rotateAudited(events: number): Statement {
+  const inserts = Array.from({ length: events }, (_, i) => {
+    const first = ROTATION_VALUES + 1 + i * AUDIT_VALUES;
+    return `audited_${i} AS (${auditInsert(first, 'FROM rotated', ofTheSession)})`;
+  });
+  return {
+    name: `session_rotate_audited_${events}`,
+    text: `WITH rotated AS (${rotate.text}), ${inserts.join(', ')} SELECT * FROM rotated`,
+  };
+}
+const rotateWith = [rotate, rotateAudited(1), rotateAudited(2)];
+
+const endStepUp: Statement = {
+  name: 'session_end_step_up',
+  text: `WITH stepped_up AS (
+      UPDATE sessions SET step_up_at = NULL WHERE id = $1 AND step_up_at = $2 AND revoked_at IS NULL RETURNING user_id, client_id
+    ), audited AS (${auditInsert(3, 'FROM stepped_up', ofTheSession)})
+    SELECT user_id FROM stepped_up`,
 };
 
 const listLive: Statement = {
   name: 'session_list',
-  text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at FROM sessions s
+  text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at, flagged_at, flags
+    FROM sessions s
     WHERE user_id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2 AND ${endedByRule} IS NULL
     ORDER BY last_seen_at DESC, id LIMIT $3`,
 };
-
-interface Row {
-  id: SessionId;
-  user_id: UserId;
-  client_id: string;
-  audience: string;
-  scope: string;
-  generation: number;
-  current_hash: Uint8Array;
-  previous_hash: Uint8Array | null;
-  rotation_salt: Uint8Array;
-  rotations: Rotation[];
-  family_key: Uint8Array;
-  idle_expires_at: Date;
-  expires_at: Date;
-  revoked_at: Date | null;
-  revoke_reason: RevokeReason | null;
-  created_at: Date;
-  roles: string[];
-  disabled_at: Date | null;
-  required_roles: string[];
-  access_token_ttl: number;
-}
-
-const at = (date: Date): Instant => instant(date.getTime());
-
-const toDomain = (row: Row): SessionWithOwner => ({
-  session: {
-    id: row.id,
-    userId: row.user_id,
-    clientId: row.client_id,
-    audience: row.audience,
-    scope: row.scope,
-    generation: row.generation,
-    currentHash: row.current_hash as Sha256,
-    previousHash: row.previous_hash as Sha256 | null,
-    rotationSalt: row.rotation_salt,
-    rotations: row.rotations,
-    familyKey: row.family_key,
-    idleExpiresAt: at(row.idle_expires_at),
-    expiresAt: at(row.expires_at),
-    revokedAt: row.revoked_at && at(row.revoked_at),
-    revokeReason: row.revoke_reason,
-    createdAt: at(row.created_at),
-  },
-  roles: row.roles,
-  userDisabled: row.disabled_at !== null,
-  requiredRoles: row.required_roles,
-  accessTokenTtl: row.access_token_ttl,
-});
 
 const one = (rows: Row[]): SessionWithOwner | null => (rows[0] === undefined ? null : toDomain(rows[0]));
 
@@ -199,8 +163,9 @@ export const createSessionStore = (database: Database): SessionStore => ({
   },
 
   async rotate(attempt) {
-    const event = attempt.audit === null ? [] : auditValues(attempt.audit);
-    const rows = await database.query<Row>(attempt.audit === null ? rotate : rotateAudited, [
+    const statement = rotateWith[attempt.audits.length];
+    if (statement === undefined) throw new Error('a rotation is told of by two events at most');
+    const [row] = await database.query<RotatedRow>(statement, [
       attempt.sessionId,
       attempt.generation,
       attempt.secretHash,
@@ -215,9 +180,14 @@ export const createSessionStore = (database: Database): SessionStore => ({
       attempt.caller.userAgent,
       attempt.clientId,
       attempt.caller.place,
-      ...event,
+      attempt.proved && new Date(attempt.proved),
+      ...attempt.audits.flatMap(auditValues),
     ]);
-    return one(rows);
+    return row === undefined ? null : toTokenSource(row, attempt);
+  },
+
+  async endStepUp(id, proved, event) {
+    return (await database.query(endStepUp, [id, new Date(proved), ...auditValues(event)])).length > 0;
   },
 
   async slide({ sessionId, at: now, caller }) {
@@ -239,6 +209,8 @@ export const createSessionStore = (database: Database): SessionStore => ({
       place: string | null;
       created_at: Date;
       last_seen_at: Date;
+      flagged_at: Date | null;
+      flags: Flags | null;
     }>(listLive, [userId, new Date(now), limit]);
     return rows.map((row) => ({
       id: row.id,
@@ -249,6 +221,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
       place: row.place,
       createdAt: at(row.created_at),
       lastSeenAt: at(row.last_seen_at),
+      flagged: flaggedOf(row),
     }));
   },
 

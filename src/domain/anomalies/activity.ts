@@ -31,6 +31,13 @@ export interface Activity {
   place: Place | null;
   /** Family of the user agent and its system, without versions, which change by themselves: `Firefox on Windows`. */
   device: string | null;
+  /**
+   * What the client sends by itself besides the user agent, as a short hash: told apart within a session only, and between
+   * requests of one kind. Null where that says nothing, as of a gateway's requests.
+   */
+  shape: string | null;
+  /** Whether the network is one of servers or VPN exits; null where nobody says. */
+  hosting: boolean | null;
   /** At a login: whether it came with the device token of an earlier login to this account. */
   knownDevice: boolean;
 }

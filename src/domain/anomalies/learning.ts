@@ -1,9 +1,20 @@
 /** What the profile becomes by a use. */
 import type { Instant } from '../types.js';
 import { type Activity, isPublic, type Place } from './activity.js';
+import { type Client, shapeIn } from './client.js';
 import type { Device } from './device.js';
 import { solarOffset } from './geography.js';
-import { type Area, code, type Habit, MOST, MOST_MOVES, type Profile, shortened, type Trace } from './profile.js';
+import {
+  type Area,
+  code,
+  type Habit,
+  MOST,
+  MOST_MOVES,
+  MOST_SHAPES,
+  type Profile,
+  shortened,
+  type Trace,
+} from './profile.js';
 import { isLongSilence, localTime } from './times.js';
 import type { Move } from './travel.js';
 import { areaOf, type Whereabouts } from './whereabouts.js';
@@ -16,6 +27,7 @@ export interface Seen {
   where: Whereabouts;
   move: Move | null;
   device: Device;
+  client: Client;
 }
 
 /** One more visit, unless the last was just now. The least used makes room for what is new. */
@@ -69,6 +81,11 @@ function newsOf(
   return stayed ? (before?.news ?? null) : null;
 }
 
+function shapesOf(before: readonly string[], shape: string | null): string[] {
+  if (shape === null) return [...before];
+  return [shape, ...before.filter((known) => known !== shape)].slice(0, MOST_SHAPES);
+}
+
 function traced(sessions: readonly Trace[], activity: Activity, place: Place | null, { where, move }: Seen): Trace[] {
   const before = sessions.find(({ session }) => session === activity.sessionId);
   // An event that comes late says nothing of where the session is now.
@@ -82,6 +99,7 @@ function traced(sessions: readonly Trace[], activity: Activity, place: Place | n
     at,
     place: known,
     device,
+    shapes: shapesOf(before?.shapes ?? [], shapeIn(activity)),
     news: newsOf(before, where, move, activity.at),
   };
   const others = sessions.filter(({ session }) => session !== activity.sessionId);
@@ -121,9 +139,12 @@ function timed(profile: Profile, at: Instant): Pick<Profile, 'hours' | 'days' | 
 
 export function learned(profile: Profile, activity: Activity, seen: Seen): Profile {
   const { at } = activity;
-  const { where, move, device } = seen;
+  const { where, move, device, client } = seen;
   const firsts = { ...profile.firsts };
-  if (where.seen !== null && where.seen !== 'known') firsts[where.seen] += 1;
+  if (where.seen !== null && where.seen !== 'known') {
+    firsts[where.seen] += 1;
+    if (activity.hosting) firsts.hosting += 1;
+  }
   if (isLongSilence(profile, at)) firsts.silence += 1;
   const isLogin = activity.kind === 'login';
   const common = {
@@ -132,6 +153,7 @@ export function learned(profile: Profile, activity: Activity, seen: Seen): Profi
     logins: profile.logins + (isLogin ? 1 : 0),
     newDevices: profile.newDevices + (isLogin && device.seen === 'new' ? 1 : 0),
     changedDevices: profile.changedDevices + (device.seen === 'changed' ? 1 : 0),
+    changedClients: profile.changedClients + (client.seen === 'changed' ? 1 : 0),
     devices: named(profile.devices, activity.device, at, MOST.devices),
     moves: moved(profile.moves, move),
   };

@@ -48,6 +48,20 @@ export type Reach = keyof typeof TOO_FAST;
 /** Half of the thieves do not care to copy the user agent. A session is one device: what changes it is "desktop site". */
 export const DEVICE_CHANGED: Odds = { attack: 0.5, users: 0.001, shape: 0.3 };
 export const NEW_DEVICE: Odds = { attack: 0.6, users: 0.1, shape: 0.5 };
+/**
+ * The user agent is the session's and the other headers are not. Half of those who copy the one do not copy the others. Of
+ * users it is updates of the browser or the app, and gateways that rewrite headers: three times a year.
+ */
+export const CLIENT_CHANGED: Odds = { attack: 0.5, users: 0.005, shape: 0.3 };
+/**
+ * Of the networks that somebody comes to for the first time, how many are of hosters. Half of the thieves rent a server, and
+ * some of these are not known as such. A traveller arrives in a hotel: hosters are for the few with a VPN, or a company's
+ * gateway. But who is there faster than any airliner is on a VPN most of the time, or else a thief.
+ */
+export const HOSTING = {
+  inTime: { attack: 0.4, users: 0.05, shape: 0.5 },
+  tooFast: { attack: 0.4, users: 0.6, shape: 5 },
+} satisfies Record<string, Odds>;
 /** A device token is not what a password thief has. */
 export const KNOWN_DEVICE = { attack: 0.02, users: 0.8 };
 /** One theft in a hundred is of an account that is asleep: old lists of passwords are full of them. */

@@ -12,7 +12,7 @@ export const LEVELS: Record<Policy, number> = {
   /** Costs nobody anything: a line in the log, worth having when somebody asks later. */
   observe: 2,
   /** A person looks at it, so it must be rare: less than once in 1,000 weeks of a user. A new continent alone is a trip. */
-  flag: 3.7,
+  flag: 3.6,
   /** The user types a password. A new continent and no way to get there in time is enough. */
   step_up: 4,
   /** The user is logged out, and may be far from home: three things have to come together. */

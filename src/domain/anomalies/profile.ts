@@ -6,13 +6,15 @@ import type { Instant } from '../types.js';
 import type { Coordinates, Place } from './activity.js';
 import type { Novelty, Reach } from './model.js';
 
-export const PROFILE_VERSION = 1;
+export const PROFILE_VERSION = 2;
 export const HALF_LIFE_DAYS = 45;
 /** As JSON, in UTF-8, with the longest names in the widest letters. A usual profile has 3 KB. */
 export const MOST_PROFILE_BYTES = 12_288;
 
 /** How many of each are kept. VPN users and travellers need the most; what is used least goes first. */
 export const MOST = { continents: 7, countries: 10, areas: 10, networks: 16, devices: 8, sessions: 8 };
+/** A client may have two ways to refresh, such as one in the background; or a gateway in between by day. */
+export const MOST_SHAPES = 2;
 /** Characters that are kept of a name: those of a UUID. */
 const MOST_CHARACTERS = 36;
 /** What JSON would have to escape, and whatever else a name is not made of. */
@@ -42,6 +44,8 @@ export interface Trace {
   /** Null until it was used from a place that is known; then the last such. */
   place: Place | null;
   device: string | null;
+  /** Of its latest refreshes, the latest first. */
+  shapes: string[];
   /** When it came to a place that was new to the user, and the weight of that; null where it was no news. */
   news: { at: Instant; weight: number } | null;
 }
@@ -55,8 +59,8 @@ export interface Profile {
   lastAt: Instant;
   /** All visits, of forgotten networks too. */
   visits: number;
-  /** Visits to something new, by how new it was; and returns after a long silence. */
-  firsts: Record<Novelty | 'silence', number>;
+  /** Visits to something new, by how new it was, and to hosters among it; and returns after a long silence. */
+  firsts: Record<Novelty | 'hosting' | 'silence', number>;
   continents: Habit[];
   countries: Habit[];
   areas: Area[];
@@ -64,6 +68,7 @@ export interface Profile {
   logins: number;
   newDevices: number;
   changedDevices: number;
+  changedClients: number;
   devices: Habit[];
   /** Active hours by hour of the day and day of the week (Sunday first), in the user's usual time. */
   hours: number[];
@@ -84,7 +89,7 @@ export const emptyProfile = (at: Instant): Profile => ({
   since: at,
   lastAt: at,
   visits: 0,
-  firsts: { continent: 0, country: 0, area: 0, network: 0, silence: 0 },
+  firsts: { continent: 0, country: 0, area: 0, network: 0, hosting: 0, silence: 0 },
   continents: [],
   countries: [],
   areas: [],
@@ -92,6 +97,7 @@ export const emptyProfile = (at: Instant): Profile => ({
   logins: 0,
   newDevices: 0,
   changedDevices: 0,
+  changedClients: 0,
   devices: [],
   hours: new Array<number>(24).fill(0),
   days: new Array<number>(7).fill(0),
@@ -134,6 +140,7 @@ export function faded(profile: Profile, at: Instant): Profile {
     logins: fade(profile.logins),
     newDevices: fade(profile.newDevices),
     changedDevices: fade(profile.changedDevices),
+    changedClients: fade(profile.changedClients),
     devices: fadeAll(profile.devices),
     hours: profile.hours.map(fade),
     days: profile.days.map(fade),

@@ -1,6 +1,8 @@
 /** One use of a user, judged by what is known of that user, and added to it. */
 import { type Activity, withSoundCoordinates } from './activity.js';
+import { client } from './client.js';
 import { device } from './device.js';
+import { hosting } from './hosting.js';
 import { learned, type Seen } from './learning.js';
 import type { Novelty } from './model.js';
 import { LEVELS } from './policy.js';
@@ -15,6 +17,8 @@ export type Signal =
   | 'session_in_two_places'
   | 'new_device'
   | 'changed_device'
+  | 'changed_client'
+  | 'hosting_network'
   | 'unusual_hour'
   | 'long_silence'
   | 'user_elsewhere';
@@ -71,12 +75,14 @@ function awayFrom(move: Move | null, where: Whereabouts, { at, sessionId }: Acti
   return { weight: news.weight, why };
 }
 
-function evidence(profile: Profile, activity: Activity, { where, move, device }: Seen): Evidence[] {
+function evidence(profile: Profile, activity: Activity, { where, move, device, client }: Seen): Evidence[] {
   const away = awayFrom(move, where, activity);
   const all: Evidence[] = [
     { signal: 'unusual_hour', of: unusualHour(profile, activity.at) },
     { signal: 'long_silence', of: silence(profile, activity.at) },
     { signal: device.seen === 'changed' ? 'changed_device' : 'new_device', of: device },
+    { signal: 'changed_client', of: client },
+    { signal: 'hosting_network', of: hosting(profile, where, move, activity) },
   ];
   if (away !== null) all.push({ signal: 'user_elsewhere', of: away });
   else if (where.seen !== null)
@@ -103,7 +109,8 @@ export function score(profile: Profile | null, given: Activity): Verdict {
   const known = isFirst ? emptyProfile(activity.at) : faded(profile, activity.at);
 
   const move = travel(known, activity);
-  const seen = { where: whereabouts(known, activity), move, device: device(known, activity) };
+  const [where, onDevice] = [whereabouts(known, activity), device(known, activity)];
+  const seen = { where, move, device: onDevice, client: client(known, activity) };
   const next = learned(known, activity, seen);
   if (isFirst) return { profile: next, ...nothing };
 

@@ -12,7 +12,7 @@ const search = '/v1/admin/audit';
 const verification = '/v1/admin/audit/verification';
 const DEFAULT_LIMIT = 50;
 
-const OrNull = (description: string) => Type.Union([Type.String(), Type.Null()], { description });
+export const OrNull = (description: string) => Type.Union([Type.String(), Type.Null()], { description });
 
 const AuditEvent = Closed(
   {
@@ -67,7 +67,8 @@ const filter = {
   until: Type.Optional({ ...Timestamp, description: 'Before this instant' }),
 };
 
-const Query = Closed({
+/** What the list of anomalies asks for in the same way. */
+export const auditQuery = {
   ...filter,
   order: Type.Optional(Type.String({ enum: ['newest_first', 'oldest_first'], description: 'Default: `newest_first`' })),
   limit: Type.Optional(
@@ -77,7 +78,8 @@ const Query = Closed({
     }),
   ),
   cursor: pageQuery.cursor,
-});
+};
+const Query = Closed(auditQuery);
 
 /** An instant as the query has it, which is a good date-time, but need not be one that a Date can hold. */
 function instantOf(name: string, value: string | undefined): number | undefined {
@@ -87,7 +89,7 @@ function instantOf(name: string, value: string | undefined): number | undefined 
   return at;
 }
 
-function filterOf(query: Static<typeof Query>): AuditFilter {
+export function filterOf(query: Static<typeof Query>): AuditFilter {
   const { user, session, jti, client, event, outcome, actor, ip, request } = query;
   const members = {
     userId: user,
@@ -115,9 +117,9 @@ function partsOf(cursor: string, pattern: RegExp): string[] {
 
 /** Within what a bigint, and a Date, can hold. */
 const PLACE = /^(\d{1,15}) (\d{1,18})$/;
-const placeCursor = ({ at, id }: AuditPlace): string => asCursor(`${at} ${id}`);
+export const placeCursor = ({ at, id }: AuditPlace): string => asCursor(`${at} ${id}`);
 
-function placeOf(cursor: string): AuditPlace {
+export function placeOf(cursor: string): AuditPlace {
   const [at = '', id = ''] = partsOf(cursor, PLACE);
   return { at: Number(at), id };
 }

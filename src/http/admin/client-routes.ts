@@ -1,5 +1,6 @@
 /** /v1/admin/clients: the applications. */
 import { type Static, type TProperties, Type } from 'typebox';
+import { policies } from '../../domain/anomalies/policy.js';
 import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, grants } from '../../domain/types.js';
 import { Audience, ClientId, Closed, shownText, Timestamp } from '../schemas.js';
@@ -44,6 +45,11 @@ const settings = {
     description: 'Seconds. With header delivery: how old a token gets before it is renewed; 0: each request renews it',
   }),
   cors_origins: listOf(Type.String({ maxLength: 256 }), 'Origins of its pages, exactly'),
+  anomaly_policy: Type.String({
+    enum: [...policies],
+    description:
+      'The most that may be done by itself about a session that looks stolen, from a line in the log to its end',
+  }),
 };
 
 const optional = <T extends TProperties>(properties: T) => Type.Partial(Closed(properties)).properties;
@@ -87,6 +93,7 @@ const shown = (client: Client): AdminClient => ({
   token_delivery: client.tokenDelivery,
   renew_after: client.renewAfter,
   cors_origins: [...client.corsOrigins],
+  anomaly_policy: client.anomalyPolicy,
   created_at: new Date(client.createdAt).toISOString(),
 });
 
@@ -102,6 +109,7 @@ const members = {
   token_delivery: 'tokenDelivery',
   renew_after: 'renewAfter',
   cors_origins: 'corsOrigins',
+  anomaly_policy: 'anomalyPolicy',
 } as const satisfies Record<keyof typeof settings, keyof ClientSettings>;
 
 /** The schema has checked what the types do not say. */

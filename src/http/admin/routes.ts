@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { By } from '../../domain/types.js';
 import type { Administration } from '../services.js';
 import type { App } from '../typed.js';
+import { anomalyRoutes } from './anomaly-routes.js';
 import { auditRoutes } from './audit-routes.js';
 import { clientRoutes } from './client-routes.js';
 import { keyRoutes } from './key-routes.js';
@@ -20,6 +21,7 @@ const nouns: readonly AdminRoutes[] = [
   keyRoutes,
   revocationRoutes,
   auditRoutes,
+  anomalyRoutes,
   webhookRoutes,
 ];
 

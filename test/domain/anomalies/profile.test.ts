@@ -16,6 +16,8 @@ function hostile(i: number, at: number): Activity {
     kind: i % 2 === 0 ? 'login' : 'refresh',
     network: long,
     device: long,
+    shape: long,
+    hosting: i % 3 === 0,
     place: {
       country: String.fromCharCode(0x4e00 + (i % 97), 0x4e00 + (i % 89)),
       continent: String.fromCharCode(0x4e00 + (i % 83), 0x4e00),

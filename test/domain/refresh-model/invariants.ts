@@ -1,5 +1,5 @@
 /**
- * I1–I5 and I7 of the design, over a history of its own: what was issued, rotated and ended, by whom and when. Nothing
+ * I1–I5, I7 and I9 of the design, over a history of its own: what was issued, rotated and ended, by whom and when. Nothing
  * here asks the state machine what it thinks; of the rows it only looks at which of them have changed.
  */
 
@@ -10,7 +10,8 @@ import type { MadeSession } from '../../support/sessions.js';
 import { type Rows, sameBytes } from './memory-store.js';
 import { type Answer, isTemporary, type Request, type Watch } from './service.js';
 
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I7';
+/** I9: a session that goes on with the password alone gives no tokens without it. */
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I7' | 'I9';
 
 export class Violation extends Error {
   readonly invariant: Invariant;
@@ -44,6 +45,9 @@ interface Past {
   robbed: boolean;
   /** Its client has rotated against the rule. */
   careless: boolean;
+  /** The password has been asked for, ever; and has not been given since. */
+  demanded: boolean;
+  demands: boolean;
 }
 
 interface Issued {
@@ -64,6 +68,8 @@ export interface Invariants {
   issued(): string[];
   nameOf(token: string): string;
   arrived(request: Request, sender: Sender): Use;
+  /** From now on the password is asked for. */
+  demanded(session: Session): void;
   /** The owner logs out by himself. */
   loggedOut(session: Session): void;
   /** An owner gets the answer that he waits for; `at` is the service's time. */
@@ -87,6 +93,8 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
       used: false,
       robbed: false,
       careless: false,
+      demanded: false,
+      demands: false,
     };
     pasts.set(found.session.id, past);
     issued.set(tokens[0] ?? '', { past, generation: 0 });
@@ -124,6 +132,8 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
     let isLate = false;
     let mustEnd = false;
     let readEnded = false;
+    let readDemands = false;
+    const WITHOUT = 'a session that needs the password goes on without it';
 
     return {
       rotated(attempt, found) {
@@ -132,6 +142,9 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
           const { past, generation } = token;
           expect(past.rotations[generation] === undefined, 'I1', 'a second request with one token rotates');
           expect(!past.ended, 'I4', 'a token of a session that was ended rotates');
+          expect(!past.demands || request.password, 'I9', WITHOUT);
+          past.demands = false;
+          readDemands = false;
           past.rotations.push({ at: attempt.at, key: request.key, nextHash: attempt.nextHash, successor: null });
           if (sender === 'careless') past.careless = true;
         }
@@ -143,6 +156,7 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
         if (token === undefined) return;
         const { past, generation } = token;
         readEnded = past.ended;
+        readDemands = past.demands;
         const rotation = past.rotations[generation];
         if (rotation === undefined) return;
         const elapsed = (at - rotation.at) / 1000;
@@ -151,6 +165,14 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
         isLate =
           age > KEPT_ROTATIONS || elapsed >= (request.key === null ? settings.reuseLeeway : settings.replayWindow);
         mustEnd = !hasItsKey && elapsed >= settings.reuseLeeway && !hasExpired(past, at);
+      },
+
+      steppedUp(done) {
+        if (done && token !== undefined) {
+          expect(request.password, 'I9', WITHOUT);
+          token.past.demands = false;
+        }
+        checkRows(token);
       },
 
       ended(done) {
@@ -176,6 +198,7 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
           const rotation = past.rotations[generation];
           if (rotation === undefined) throw new Violation('I1', 'a request is answered though none has rotated');
           expect(!readEnded, 'I4', 'a token of a session that was ended is answered');
+          expect(!readDemands || request.password, 'I9', WITHOUT);
           const secret = parseRefreshToken(answer.token)?.secret ?? new Uint8Array();
           const isNext = sameBytes(sha256(secret), rotation.nextHash);
           expect(isNext, 'I2', 'an answer has another successor than the rotation');
@@ -191,6 +214,10 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
   function told(session: Session, answer: Answer, at: Instant): void {
     if (answer.token !== null || isTemporary(answer)) return;
     const past = pastOf(session);
+    if (answer.code === 'password_required') {
+      expect(past.demanded, 'I9', 'nobody has asked for the password');
+      return;
+    }
     const isFair =
       answer.code === 'session_expired' ? hasExpired(past, at) : past.ended || past.robbed || past.careless;
     expect(isFair, 'I3', `an honest client is refused with ${answer.code}`);
@@ -203,6 +230,11 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
       return past === undefined ? 'a forged token' : `token ${past.number}.${generation}`;
     },
     arrived,
+    demanded(session) {
+      const past = pastOf(session);
+      if (!past.ended) Object.assign(past, { demanded: true, demands: true });
+      lastRows = new Map(rows);
+    },
     loggedOut(session) {
       pastOf(session).ended = true;
       lastRows = new Map(rows);

@@ -4,10 +4,20 @@
  */
 import { createHmac } from 'node:crypto';
 import { sha256 } from '../../../src/domain/refresh-token.js';
-import { later, type Session, type SessionId, type SessionWithOwner } from '../../../src/domain/types.js';
+import {
+  type Instant,
+  later,
+  type Session,
+  type SessionId,
+  type SessionWithOwner,
+  type TokenSource,
+} from '../../../src/domain/types.js';
 import type { RotationAttempt, SessionStore } from '../../../src/ports/session-store.js';
 
-export type RefreshStore = Pick<SessionStore, 'find' | 'rotate' | 'end'>;
+export type RefreshStore = Pick<SessionStore, 'find' | 'rotate' | 'end' | 'endStepUp'> & {
+  /** What the detection of anomalies does. */
+  demandPassword(id: SessionId, at: Instant): Promise<void>;
+};
 
 /** A row is never changed, only replaced, so that a change is seen by comparing references. */
 export type Rows = Map<SessionId, Session>;
@@ -30,7 +40,8 @@ export const rotateStatement = {
     row.idleExpiresAt > attempt.at &&
     row.expiresAt > attempt.at &&
     (attempt.key === null || row.rotations[0]?.key !== attempt.key) &&
-    (attempt.clientId === null || row.clientId === attempt.clientId),
+    (attempt.clientId === null || row.clientId === attempt.clientId) &&
+    row.stepUpAt === attempt.proved,
 
   set: (row: Session, { nextHash, salt, at, key }: RotationAttempt): Session => {
     const idleEnd = later(at, IDLE_TTL_S);
@@ -42,6 +53,7 @@ export const rotateStatement = {
       rotationSalt: salt,
       rotations: [{ at, key }, ...row.rotations].slice(0, KEPT_ROTATIONS),
       idleExpiresAt: idleEnd < row.expiresAt ? idleEnd : row.expiresAt,
+      stepUpAt: null,
     };
   },
 };
@@ -55,6 +67,18 @@ export const withOwner = (session: Session): SessionWithOwner => ({
   accessTokenTtl: 900,
 });
 
+/** What `session_rotate` returns. */
+function tokenSourceOf({
+  currentHash,
+  previousHash,
+  revokedAt,
+  revokeReason,
+  stepUpAt,
+  ...session
+}: Session): TokenSource {
+  return { session: { ...session, rotations: session.rotations.slice(0, 1) }, roles: [], accessTokenTtl: 900 };
+}
+
 export function createMemoryStore(rows: Rows, statement = rotateStatement): RefreshStore {
   return {
     async find(id) {
@@ -66,7 +90,17 @@ export function createMemoryStore(rows: Rows, statement = rotateStatement): Refr
       if (row === undefined || !statement.where(row, attempt)) return null;
       const next = statement.set(row, attempt);
       rows.set(row.id, next);
-      return withOwner(next);
+      return tokenSourceOf(next);
+    },
+    async endStepUp(id, proved) {
+      const row = rows.get(id);
+      if (row === undefined || row.stepUpAt !== proved || row.revokedAt !== null) return false;
+      rows.set(id, { ...row, stepUpAt: null });
+      return true;
+    },
+    async demandPassword(id, at) {
+      const row = rows.get(id);
+      if (row !== undefined && row.revokedAt === null) rows.set(id, { ...row, stepUpAt: at });
     },
     async end(id, userId, reason, { at }) {
       const row = rows.get(id);

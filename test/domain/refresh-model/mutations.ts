@@ -163,6 +163,16 @@ export const mutations: readonly Mutation[] = [
     stateMachine: instead('session_revoked', replay, (age) => age === 1),
   },
   {
+    name: 'a rotation does not wait for the password',
+    breaks: 'I9',
+    statement: { where: (row, attempt) => where({ ...row, stepUpAt: attempt.proved }, attempt) },
+  },
+  {
+    name: 'a replay does not wait for the password',
+    breaks: 'I9',
+    stateMachine: instead('password_required', replay, (age) => age === 1),
+  },
+  {
     name: 'the retry rule: a client draws a key for each attempt',
     breaks: 'I3',
     clientFault: 'draws a key for each attempt',

@@ -7,7 +7,14 @@ import { type Answer, isTemporary, type Request } from './service.js';
 /** A rule of the client that a mutation breaks. */
 export type ClientFault = 'draws a key for each attempt' | 'does not log out when it is superseded';
 
-type Asks = Pick<Request, 'token' | 'key'>;
+type Asks = Pick<Request, 'token' | 'key' | 'password'>;
+
+/** What a client stores, as one record: a key belongs to the token it was drawn for, and goes with it. */
+type Stored = Pick<Request, 'token' | 'key'>;
+
+const mayTryAgain = (answer: Answer): boolean =>
+  isTemporary(answer) ||
+  (answer.token === null && ['idempotency_key_reused', 'password_required'].includes(answer.code));
 
 /** What a client makes of an answer. */
 export type Reaction = 'does not need it' | 'keeps it' | 'has to try again' | 'logs out' | 'is logged out';
@@ -15,8 +22,7 @@ export type Reaction = 'does not need it' | 'keeps it' | 'has to try again' | 'l
 export interface Client {
   name: string;
   session: Session;
-  /** What it has stored, as one record: a key belongs to the token it was drawn for, and goes with it. */
-  stored(): Asks;
+  stored(): Stored;
   isLoggedIn(): boolean;
   /** What it sends, be it for the first time or again. */
   ask(): Asks;
@@ -30,7 +36,9 @@ export function createClient(
   { found, tokens }: MadeSession,
   { usesKeys, fault }: { usesKeys: boolean; fault: ClientFault | null },
 ): Client {
-  let stored: Asks = { token: tokens[0] ?? '', key: null };
+  let stored: Stored = { token: tokens[0] ?? '', key: null };
+  /** Its user has been asked for it, and types it in. */
+  let password = false;
   let lastKey: string | null = null;
   let keys = 0;
   let isLoggedIn = true;
@@ -44,17 +52,19 @@ export function createClient(
     ask() {
       const needsKey = usesKeys && (stored.key === null || fault === 'draws a key for each attempt');
       if (needsKey) stored = { token: stored.token, key: draw() };
-      return stored;
+      return { ...stored, password };
     },
-    askWithOldKey: () => (lastKey === null ? null : { token: stored.token, key: lastKey }),
+    askWithOldKey: () => (lastKey === null ? null : { token: stored.token, key: lastKey, password }),
     take({ token, key }, answer) {
       if (token !== stored.token) return 'does not need it';
       if (answer.token !== null) {
         lastKey = key;
         stored = { token: answer.token, key: null };
+        password = false;
         return 'keeps it';
       }
-      if (isTemporary(answer) || answer.code === 'idempotency_key_reused') return 'has to try again';
+      if (answer.code === 'password_required') password = true;
+      if (mayTryAgain(answer)) return 'has to try again';
       if (answer.code === 'refresh_superseded') {
         // It still waits for the answer, so somebody else has got it, and has used it.
         if (fault === 'does not log out when it is superseded') return 'has to try again';
@@ -84,7 +94,7 @@ export function createThief(): Thief {
   };
   return {
     copies: (client) => keep(client.session, client.stored().token),
-    loot: (withKey) => loot.map((one) => ({ ...one, key: withKey ? THIEFS_KEY : null })),
+    loot: (withKey) => loot.map((one) => ({ ...one, key: withKey ? THIEFS_KEY : null, password: false })),
     take(session, answer) {
       if (answer.token !== null) keep(session, answer.token);
     },

@@ -2,6 +2,7 @@
 import type { Client } from './parties.js';
 import { forge } from './parties.js';
 import type { Command, Schedule } from './schedule.js';
+import type { Answer } from './service.js';
 import { createWorld, type Events, type Sent, type World, type WorldParts } from './world.js';
 
 /** Seconds: longer than the leeway, and than all differences between clocks. */
@@ -83,21 +84,32 @@ function actionsIn(world: World, { lines, seen }: Events): Actions {
       const asked = pick(thief.loot(key), loot);
       if (asked) await goes(world.send('thief', asked), smooth);
     },
+    async 'demand password'({ client: index }) {
+      const client = pick(clients, index);
+      if (client) await world.demandPassword(client);
+    },
     async forge({ token: index, parts }) {
       const issued = invariants.issued();
       const token = pick(issued, index) ?? '';
       const other = issued.find((one) => forge(token, ['session'], one) !== token) ?? '';
       lines.push(`somebody changes the ${parts.join(' and the ')} of ${invariants.nameOf(token)}`);
-      await world.exchange(world.send('forger', { token: forge(token, parts, other), key: null }));
+      await world.exchange(world.send('forger', { token: forge(token, parts, other), key: null, password: false }));
     },
   };
+}
+
+/** An owner who is asked for the password types it in. */
+async function askWithPassword(world: World, client: Client): Promise<Answer | null> {
+  const answer = await world.exchange(world.ask(client));
+  const isAsked = answer?.token === null && answer.code === 'password_required';
+  return isAsked ? world.exchange(world.ask(client)) : answer;
 }
 
 /** A client that nobody robbed has its answer and can go on. */
 async function settleHonest(world: World, client: Client): Promise<void> {
   for (const what of ['gets its answer', 'can refresh again']) {
     if (!client.isLoggedIn() || world.invariants.isOver(client.session, world.now())) return;
-    const answer = await world.exchange(world.ask(client));
+    const answer = await askWithPassword(world, client);
     const isOver = world.invariants.isOver(client.session, world.now());
     world.invariants.expect(
       isOver || (answer !== null && answer.token !== null),
@@ -115,7 +127,7 @@ async function settleRobbed(world: World, client: Client, thiefIsFirst: boolean)
   const { thief, invariants } = world;
   const turns = [
     async () => {
-      if (client.isLoggedIn()) await world.exchange(world.ask(client));
+      if (client.isLoggedIn()) await askWithPassword(world, client);
     },
     async () => {
       const stolen = thief.loot(false).find(({ session }) => session === client.session);

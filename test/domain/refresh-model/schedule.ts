@@ -32,6 +32,8 @@ export type Command =
   | { do: 'steal'; client: number }
   /** The thief uses one of his tokens, the newest first. */
   | { do: 'use'; loot: number; key: boolean; smooth: boolean }
+  /** The detection of anomalies has a client's session go on with the password alone. */
+  | { do: 'demand password'; client: number }
   /** Somebody changes parts of a token that was once issued, and presents that. */
   | { do: 'forge'; token: number; parts: readonly TokenPart[] };
 
@@ -67,6 +69,7 @@ const weighted: [number, fc.Arbitrary<Command>][] = [
   [4, fc.record({ do: fc.constant('clock' as const), by: fc.constantFrom(...CLOCK_STEPS) })],
   [2, fc.record({ do: fc.constant('steal' as const), client })],
   [3, fc.record({ do: fc.constant('use' as const), loot: number, key: fc.boolean(), smooth: fc.boolean() })],
+  [1, fc.record({ do: fc.constant('demand password' as const), client })],
   [
     2,
     fc.record({

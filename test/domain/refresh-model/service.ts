@@ -3,9 +3,15 @@
  * that takes time (each statement, the signature) until the schedule lets it go on, breaks its connection or drops it.
  */
 import { type ErrorCode, Refusal } from '../../../src/domain/errors.js';
-import { createRefresh, type decide, type RefreshOutcome, type RefreshSettings } from '../../../src/domain/refresh.js';
+import {
+  createRefresh,
+  type decide,
+  type RefreshOutcome,
+  type RefreshParts,
+  type RefreshSettings,
+} from '../../../src/domain/refresh.js';
 import { createSessionTokens } from '../../../src/domain/session-tokens.js';
-import type { Instant, SessionWithOwner } from '../../../src/domain/types.js';
+import type { Instant, TokenSource } from '../../../src/domain/types.js';
 import type { Clock } from '../../../src/ports/clock.js';
 import { countNothing } from '../../../src/ports/metrics.js';
 import type { Random } from '../../../src/ports/random.js';
@@ -16,6 +22,8 @@ export interface Request {
   number: number;
   token: string;
   key: string | null;
+  /** Whether the right password comes with it. */
+  password: boolean;
 }
 
 export type Answer = { token: string; outcome: RefreshOutcome } | { token: null; code: ErrorCode };
@@ -26,8 +34,9 @@ export const isTemporary = (answer: Answer): boolean =>
 
 /** What is told of a process right after a statement of it. */
 export interface Watch {
-  rotated(attempt: RotationAttempt, found: SessionWithOwner | null): void;
+  rotated(attempt: RotationAttempt, found: TokenSource | null): void;
   read(at: Instant): void;
+  steppedUp(done: boolean): void;
   ended(done: boolean): void;
 }
 
@@ -38,7 +47,7 @@ export interface Service {
   stateMachine: typeof decide;
 }
 
-export type Operation = 'rotate' | 'find' | 'end' | 'sign';
+export type Operation = 'rotate' | 'find' | 'prove' | 'end step-up' | 'end' | 'sign';
 export type How = 'works' | 'breaks before' | 'breaks after';
 
 export interface Process {
@@ -85,7 +94,7 @@ export async function startProcess(service: Service, request: Request, clock: Cl
     return result;
   }
 
-  const sessions: RefreshStore = {
+  const sessions: RefreshParts['sessions'] = {
     rotate: (attempt) =>
       through('rotate', async () => {
         const found = await store.rotate(attempt);
@@ -98,6 +107,12 @@ export async function startProcess(service: Service, request: Request, clock: Cl
         watch.read(at);
         return found;
       }),
+    endStepUp: (...args) =>
+      through('end step-up', async () => {
+        const done = await store.endStepUp(...args);
+        watch.steppedUp(done);
+        return done;
+      }),
     end: (...args) =>
       through('end', async () => {
         const done = await store.end(...args);
@@ -108,6 +123,7 @@ export async function startProcess(service: Service, request: Request, clock: Cl
   const accessTokens = { ensureCanIssue: () => {}, issue: () => through('sign', async () => 'an access token') };
   const parts = {
     sessions,
+    provePassword: () => through('prove', async () => {}),
     audit,
     // Access tokens are no part of the model.
     revocations: { enforce: async () => {} },
@@ -128,7 +144,8 @@ export async function startProcess(service: Service, request: Request, clock: Cl
     try {
       const refresh = createRefresh(parts, service.stateMachine);
       const { token, key } = request;
-      const result = await refresh({ refreshToken: token, idempotencyKey: key, clientId: null, caller });
+      const password = request.password ? 'the password' : null;
+      const result = await refresh({ refreshToken: token, idempotencyKey: key, clientId: null, password, caller });
       answer = { token: result.response.refresh_token, outcome: result.outcome };
     } catch (error) {
       if (error instanceof Refusal) answer = { token: null, code: error.code };

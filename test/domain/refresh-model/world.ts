@@ -64,6 +64,7 @@ export interface World {
   answers: Answered[];
   now(): Instant;
   setClock(by: number): void;
+  demandPassword(client: Client): Promise<void>;
   restart(client: Client): void;
   ask(client: Client): Sent;
   send(sender: Sender, asked: Asked): Sent;
@@ -74,7 +75,7 @@ export interface World {
   exchange(request: Sent): Promise<Answer | null>;
 }
 
-type Asked = Pick<Sent, 'token' | 'key'> & Partial<Pick<Sent, 'from' | 'session'>>;
+type Asked = Pick<Sent, 'token' | 'key' | 'password'> & Partial<Pick<Sent, 'from' | 'session'>>;
 
 const REUSE_LEEWAY_S = 10;
 /** Seconds by which the clocks of the nodes are ahead of the first one's. */
@@ -116,11 +117,11 @@ export function createWorld(replayWindow: number, parts: WorldParts, { lines, se
   const nameOf = (answer: Answer): string =>
     answer.token === null ? answer.code : `${invariants.nameOf(answer.token)} (${answer.outcome})`;
 
-  function send(sender: Sender, { token, key, from = null, session = null }: Asked): Sent {
+  function send(sender: Sender, { token, key, password, from = null, session = null }: Asked): Sent {
     const number = ++requests;
-    const withKey = key === null ? '' : ` and ${key}`;
+    const withKey = `${key === null ? '' : ` and ${key}`}${password ? ' and the password' : ''}`;
     say(`${from?.name ?? `the ${sender}`} sends request ${number} with ${invariants.nameOf(token)}${withKey}`);
-    return { number, token, key, sender, from, session, life: lives.get(from) ?? 0 };
+    return { number, token, key, password, sender, from, session, life: lives.get(from) ?? 0 };
   }
 
   async function arrive(request: Sent, node: number): Promise<Serving> {
@@ -198,6 +199,11 @@ export function createWorld(replayWindow: number, parts: WorldParts, { lines, se
     setClock(by) {
       say(`the clock goes ${by < 0 ? 'back' : 'on'} by ${Math.abs(by)} s`);
       now = later(now, by);
+    },
+    async demandPassword({ name, session }) {
+      say(`the session of ${name} goes on with the password alone`);
+      await store.demandPassword(session.id, now);
+      invariants.demanded(session);
     },
     restart(client) {
       say(`${client.name} dies and starts again`);

@@ -2,6 +2,8 @@
  * A node in a process of its own: composed and kept as the service keeps it, its HTTP on a free port. Beside that it tells
  * its parent what it knows of a token's revocation alone: a route also reads the session's row, which would hide a hole.
  */
+
+import { createInProcessRequestLimiter } from '../../../src/adapters/in-process/request-limiter.js';
 import { nodeTokenSigner } from '../../../src/adapters/node-crypto/token-signer.js';
 import { connectPostgres } from '../../../src/adapters/postgres/database.js';
 import { createDatabaseHealth } from '../../../src/adapters/postgres/health.js';
@@ -52,12 +54,14 @@ const services = compose(config, {
     () => mutation,
   ),
   limiterOf: () => noLimit,
+  requestLimiterOf: (_kind, limit) => createInProcessRequestLimiter(limit, systemClock),
   keks: openKeks(config, log),
   signer: nodeTokenSigner,
   places: nowhere,
   breachedPasswords: noneBreached,
   metrics: countNothing,
   clock: systemClock,
+  eventLoop: { delay: () => 0 },
   random: systemRandom,
 });
 await services.clients.seed();
@@ -65,7 +69,7 @@ await services.keys.load();
 const { revocations, administration } = services;
 await revocations.follow();
 startRevocations(services, log);
-const app = await buildApp(services, httpSettings({ ...config, LIMIT_REQUESTS: 0 }, log));
+const app = await buildApp(services, httpSettings(config, log));
 const address = await app.listen({ host: '127.0.0.1', port: 0 });
 
 /** Nobody but these services made the tokens: their signatures need no check here. */

@@ -1,0 +1,120 @@
+/** Loads that are measured. That of a refresh follows each session: every request has the token that the one before brought. */
+import { randomUUID } from 'node:crypto';
+import type { Load } from '../http-load.js';
+
+/** One run of a workload: it counts its own errors. */
+export interface Run extends Pick<Load, 'port' | 'request' | 'answered'> {
+  errors(): number;
+}
+
+export interface Workload {
+  begin(connections: number): Run;
+}
+
+const HOST = 'auth.example.com';
+/** As long as those of browsers are: a service keeps it with the session. */
+const USER_AGENT =
+  'Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36';
+
+export function post(path: string, type: string, body: string, headers: Record<string, string> = {}): string {
+  const all = {
+    ...{ host: HOST, 'user-agent': USER_AGENT, 'content-type': type, 'content-length': String(body.length) },
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
+}
+
+export const postJson = (path: string, body: unknown, headers?: Record<string, string>): string =>
+  post(path, 'application/json', JSON.stringify(body), headers);
+
+export const get = (path: string, headers: Record<string, string> = {}): string =>
+  `GET ${path} HTTP/1.1\r\n${Object.entries({ host: HOST, 'user-agent': USER_AGENT, ...headers })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n`;
+
+export const statusOf = (head: string): number => Number(head.slice(9, 12));
+
+/** How a service is asked for a refresh. */
+export interface RefreshProtocol {
+  name: string;
+  port: number | ((connection: number) => number);
+  /** `key` is for those who know the Idempotency-Key. */
+  request(token: string, key: string | null): string;
+}
+
+export interface Tokens {
+  access: string;
+  refresh: string;
+}
+
+/** What an answer brings; null when it is a refusal. */
+export function tokensOf(head: string, body: string): Tokens | null {
+  if (statusOf(head) !== 200) return null;
+  const { access_token: access, refresh_token: refresh } = JSON.parse(body);
+  return typeof access === 'string' && typeof refresh === 'string' ? { access, refresh } : null;
+}
+
+/** The end of a token is of its signature, or of its secret: enough to tell it from all others. */
+const endOf = (token: string): string => token.slice(-40);
+
+export interface Sessions {
+  count: number;
+  /** The first token of each. */
+  first(session: number): string;
+}
+
+/** Refreshes all sessions in turn. There have to be more of them than connections. */
+export function refreshes(protocol: RefreshProtocol, sessions: Sessions): Workload {
+  const tokens = new Map<number, string>();
+  const seen = new Set<string>();
+  let turn = 0;
+
+  const isNew = (token: string): boolean => {
+    const end = endOf(token);
+    if (seen.has(end)) return false;
+    seen.add(end);
+    return true;
+  };
+
+  return {
+    begin() {
+      const asking = new Map<number, number>();
+      let errors = 0;
+      return {
+        port: protocol.port,
+        request(connection) {
+          const session = turn++ % sessions.count;
+          asking.set(connection, session);
+          return protocol.request(tokens.get(session) ?? sessions.first(session), randomUUID());
+        },
+        answered(connection, head, body) {
+          const brought = tokensOf(head, body);
+          const outcome = /\r\nkeyturn-refresh-outcome: *(\w+)/i.exec(head)?.[1] ?? 'rotated';
+          // Every token of every answer is another one.
+          if (brought === null || outcome !== 'rotated' || !isNew(brought.access) || !isNew(brought.refresh)) errors++;
+          if (brought !== null) tokens.set(asking.get(connection) ?? 0, brought.refresh);
+        },
+        errors: () => errors,
+      };
+    },
+  };
+}
+
+/** The same request again and again, or one of several in turn, that has to be answered with 200. */
+export function repeated(port: number, requests: readonly string[]): Workload {
+  let turn = 0;
+  return {
+    begin() {
+      let errors = 0;
+      return {
+        port,
+        request: () => requests[turn++ % requests.length] ?? '',
+        answered(_connection, head) {
+          if (statusOf(head) !== 200) errors++;
+        },
+        errors: () => errors,
+      };
+    },
+  };
+}
