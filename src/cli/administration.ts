@@ -123,7 +123,7 @@ const locally = <T>(config: Config, work: Work<T>): Promise<T> =>
       { systemClock },
       { systemRandom },
     ] = await Promise.all([
-      import('../compose.js'),
+      import('../compose-administration.js'),
       import('../foundation.js'),
       import('../adapters/kek-files/kek-source.js'),
       import('../adapters/postgres/health.js'),

@@ -169,7 +169,7 @@ async function checkDatabase(database: Database, keks: KekSource | null): Promis
       ? ok('migrations', 'all applied')
       : warn('migrations', `pending: ${pending.join(', ')}`, 'run keyturn migrate, or start the service'),
     ...(applied.length === 0 ? [] : [await checkSigningKeys(database, health, keks)]),
-    ...(pending.length > 0 || keks === null ? [] : await checkWebhooks(database, keks)),
+    ...(pending.length > 0 ? [] : await checkWebhooks(database, keks)),
   ];
 }
 
@@ -198,7 +198,7 @@ async function checkSigningKeys(database: Database, health: DatabaseHealth, keks
 }
 
 /** Nothing where there are none. */
-async function checkWebhooks(database: Database, keks: KekSource): Promise<Check[]> {
+async function checkWebhooks(database: Database, keks: KekSource | null): Promise<Check[]> {
   const [{ createWebhookStore }, { createWebhookSecrets }, { systemRandom }] = await Promise.all([
     import('../adapters/postgres/webhook-store.js'),
     import('../domain/webhook-secrets.js'),
@@ -206,8 +206,8 @@ async function checkWebhooks(database: Database, keks: KekSource): Promise<Check
   ]);
   const all = await createWebhookStore(database).list();
   if (all.length === 0) return [];
-  const secrets = createWebhookSecrets(keks, systemRandom);
-  const closed = all.filter((endpoint) => secrets.open(endpoint, systemClock.now()) === null);
+  const secrets = keks && createWebhookSecrets(keks, systemRandom);
+  const closed = all.filter((endpoint) => !secrets?.open(endpoint, systemClock.now()));
   const names = closed.map(({ id, secrets: { kekId } }) => `${id} (KEK ${kekId})`).join(', ');
   if (closed.length > 0)
     return [fail('webhooks', `cannot be signed: ${names}`, 'put these KEKs back, or rotate the secrets')];

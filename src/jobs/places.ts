@@ -17,7 +17,7 @@ export function followPlaces(
       else
         log.warn(
           { database, problem },
-          'a database of addresses was replaced by one that is of no use: the old one is used',
+          'a database of addresses is of no use as it is now: the one before stays in use',
         );
     }
   };

@@ -44,3 +44,11 @@ t.test('by time and page by page', async (t) => {
   const { stderr } = await keyturn(['anomalies', 'list', '--limit', '1']);
   t.match(stderr, /there are more: --cursor/);
 });
+
+t.test('the policy of a client is one of those that there are', async (t) => {
+  const create = ['clients', 'create', '--client-id', 'shop', '--audience', 'api'];
+  t.match(await json(create), { anomaly_policy: 'flag' });
+  t.match(await json(['clients', 'update', 'shop', '--anomaly-policy', 'step_up']), { anomaly_policy: 'step_up' });
+  t.equal((await keyturn(['clients', 'update', 'shop', '--anomaly-policy', 'shout'])).code, 2);
+  t.match(await service.services.administration.clients.find('shop'), { anomalyPolicy: 'step_up' });
+});

@@ -34,15 +34,11 @@ t.test('a migration that failed is refused until it is marked as rolled back, an
   await execute(database, 'UPDATE _prisma_migrations SET finished_at = NULL');
   await t.rejects(migrate(database, sleep), /begun and not finished/);
   await execute(database, 'UPDATE _prisma_migrations SET rolled_back_at = now()');
-  await execute(
-    database,
-    'DROP TABLE webhook_deliveries, webhook_endpoints, devices, sessions, users, clients, signing_keys, audit_events, audit_seals, revocations, installation',
-  );
-  await execute(database, 'DROP FUNCTION keyturn_hmac_sha256');
-  await execute(database, 'DROP FUNCTION keyturn_xor_word');
-  await execute(database, 'DROP FUNCTION keyturn_revocation_id');
-  await execute(database, 'DROP FUNCTION keyturn_append_only');
-  await execute(database, 'DROP FUNCTION keyturn_audit_expire');
+  const named = async (catalogue: string, name: string, where: string) =>
+    (await rowsOf(database, catalogue, where)).map((row) => row[name]).join(', ');
+  const others = `schemaname = 'public' AND tablename <> '_prisma_migrations'`;
+  await execute(database, `DROP TABLE ${await named('pg_tables', 'tablename', others)}`);
+  await execute(database, `DROP FUNCTION ${await named('pg_proc', 'proname', `starts_with(proname, 'keyturn_')`)}`);
   await execute(database, 'DROP SEQUENCE revocations_id_seq');
   t.strictSame(
     await migrate(database, sleep),

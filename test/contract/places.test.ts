@@ -180,7 +180,7 @@ t.test('whatever byte of a file is wrong, look-ups say something or nothing, and
   const path = join(folder, 'bytes.mmdb');
   let used = 0;
   for (let i = 0; i < whole.length; i++) {
-    for (const wrong of [0, 0x20, 0x5f, 0xff]) {
+    for (const wrong of [0x20, 0xff]) {
       const bytes = Buffer.from(whole);
       bytes[i] = wrong;
       writeFileSync(path, bytes);

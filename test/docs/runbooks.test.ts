@@ -7,6 +7,7 @@ import { verifySignature } from '../../src/adapters/node-crypto/token-signer.js'
 import { createPkcs11Signer } from '../../src/adapters/pkcs11/token-signer.js';
 import { connectPostgres } from '../../src/adapters/postgres/database.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
+import { diagnose } from '../../src/cli/checks.js';
 import { postgresUrl } from '../support/databases.js';
 import { eventually, launch, launchReady, runToEnd, temporaryFolder } from '../support/process.js';
 import { followRunbook, withoutBash } from '../support/runbooks.js';
@@ -88,8 +89,12 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
 
   await t.test('lost-kek.md', async (t) => {
     const lost = (await inState('active', 'pending')).map(({ kid }) => kid);
+    const signed = async () => (await diagnose(env)).filter(({ check }) => check === 'webhooks');
+    t.match(await signed(), [{ status: 'ok' }]);
     for (const file of readdirSync(KEYS_DIR)) rmSync(join(KEYS_DIR, file));
+    t.match(await signed(), [{ status: 'fail', detail: /cannot be signed/ }]);
     await follow('lost-kek.md');
+    t.match(await signed(), [{ status: 'ok' }]);
     t.same(await webhookKeks(), readdirSync(KEYS_DIR));
     const now = await inState('active', 'pending');
     t.same(now.map(({ state }) => state).sort(), ['active', 'pending']);

@@ -70,18 +70,22 @@ t.test('a service that refreshes for its users says nothing of where they are', 
 });
 
 t.test('a check counts where a trusted proxy tells of the address, and only there', async (t) => {
-  for (const [trusted, names] of [
-    ['', []],
-    [GATEWAY, ['session.flagged']],
-  ] as const) {
+  const told = { 'x-forwarded-for': FAR };
+  const rows: [trusted: string, gateway: string, headers: Record<string, string>, names: string[]][] = [
+    ['', FAR, {}, []],
+    ['', FAR, told, []],
+    [FAR, FAR, {}, []],
+    [GATEWAY, GATEWAY, told, ['session.flagged']],
+  ];
+  for (const [trusted, gateway, headers, names] of rows) {
     const who = await atHome(t, 'flag', { database, env: { TRUST_PROXY: trusted } });
     const { tokens, events } = await settle(who);
     who.clock.advance(10 * MINUTE);
     const answer = await who.service.call({
       method: 'GET',
       url: '/v1/authorize?audience=api',
-      remoteAddress: GATEWAY,
-      headers: { authorization: `Bearer ${tokens.access_token}`, 'x-forwarded-for': FAR, 'user-agent': CURL },
+      remoteAddress: gateway,
+      headers: { authorization: `Bearer ${tokens.access_token}`, 'user-agent': CURL, ...headers },
     });
     t.equal(answer.statusCode, 200);
     await who.detect();

@@ -10,7 +10,10 @@ function setUp() {
   const at = (level: string) => (fields: object, message: string) => void lines.push([level, fields, message]);
   const log = { info: at('info'), warn: at('warn'), error: at('error') };
   const tell = webhookTeller(log as Parameters<typeof webhookTeller>[0], () => now);
-  return { lines, tell, advance: (seconds: number) => void (now += seconds * 1000) };
+  const advance = (seconds: number) => {
+    now += seconds * 1000;
+  };
+  return { lines, tell, advance };
 }
 
 t.test('what somebody has to mend is an error, with what he needs to know', async (t) => {

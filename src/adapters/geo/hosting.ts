@@ -27,7 +27,7 @@ const HOSTERS = [
   'choopa',
   'constant company',
   'hetzner',
-  'ovh',
+  'ovh(?:cloud)?',
   'scaleway',
   'online s\\.?a\\.?s\\.?',
   'ionos',

@@ -9,7 +9,7 @@ const MOST_NAME = 36;
 const MOST_KNOWN = 5_000;
 
 /** Products that say how an app talks to its network, and not which app it is. */
-const LIBRARIES = /^(?:mozilla|okhttp|cfnetwork|darwin|alamofire|dalvik)$/i;
+const LIBRARIES = /^(?:mozilla|gecko|okhttp|cfnetwork|darwin|alamofire|dalvik)$/i;
 
 /** What apps name of a system, where browsers have forms that bowser knows. */
 const SYSTEMS: readonly (readonly [RegExp, string])[] = [
@@ -25,7 +25,7 @@ const printable = (text: string) =>
   text
     .slice(0, MOST_NAME)
     .replace(/[^\p{L}\p{M}\p{N} ._+-]/gu, '')
-    .replace(/ v?\d[\d.]*$/i, '')
+    .replace(/(?: v?\d[\d.]*|[-_]v?\d+\.[\d.]*)$/i, '')
     .trim();
 
 /** `My App/3 (iOS 16)` → `My App`; `MyApp/1.2 okhttp/4.9` → `MyApp`; `okhttp/4.9` → `okhttp` */
@@ -40,7 +40,8 @@ function productOf(userAgent: string): string | null {
 
 function nameOf(userAgent: string): string | null {
   const { browser, os } = Bowser.parse(userAgent);
-  if (/^Mozilla\//.test(userAgent) && browser.name)
+  // It calls "Mozilla" what begins like a browser, and is none that it knows.
+  if (/^Mozilla\//.test(userAgent) && browser.name && browser.name !== 'Mozilla')
     return printable(os.name ? `${browser.name} on ${os.name}` : browser.name);
   const product = productOf(userAgent);
   const system = SYSTEMS.find(([pattern]) => pattern.test(userAgent))?.[1];

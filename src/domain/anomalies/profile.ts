@@ -8,7 +8,7 @@ import type { Novelty, Reach } from './model.js';
 
 export const PROFILE_VERSION = 2;
 export const HALF_LIFE_DAYS = 45;
-/** As JSON, in UTF-8, with the longest names in the widest letters. A usual profile has 3 KB. */
+/** As JSON, in UTF-8, with the longest names in the widest letters. A usual profile has 3.5 KB. */
 export const MOST_PROFILE_BYTES = 12_288;
 
 /** How many of each are kept. VPN users and travellers need the most; what is used least goes first. */

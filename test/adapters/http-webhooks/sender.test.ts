@@ -12,8 +12,8 @@ const { mayConnect } = createWebhookAddresses({ networks: [], production: false 
 const sender = createWebhookSender({ mayConnect, timeoutMs: TIMEOUT_MS });
 const message = { headers: { 'webhook-id': 'x' }, body: '{"type":"é"}' };
 
-const sendTo = async (t: Test, answer: RequestListener) =>
-  sender.send({ url: `http://127.0.0.1:${await listenOn(t, createHttpServer(answer))}/hook?x=y`, ...message });
+const sendTo = async (t: Test, answer: RequestListener, by = sender) =>
+  by.send({ url: `http://127.0.0.1:${await listenOn(t, createHttpServer(answer))}/hook?x=y`, ...message });
 
 /** A server of bytes. */
 async function raw(t: Test, onSocket: (socket: Socket) => void): Promise<number> {
@@ -67,17 +67,19 @@ t.test('refusals are answers, and redirects are not followed', async (t) => {
 });
 
 t.test('an answer without end is not read to its end', async (t) => {
-  let written = 0;
-  const result = await sendTo(t, (_, response) => {
+  const LONG_MS = 5_000;
+  const begun = performance.now();
+  const endless: RequestListener = (_, response) => {
     response.writeHead(200);
     const more = () => {
-      while (!response.destroyed && response.write('x'.repeat(16_384))) written += 16_384;
+      while (!response.destroyed && response.write('x'.repeat(16_384)));
     };
     response.on('drain', more);
     more();
-  });
+  };
+  const result = await sendTo(t, endless, createWebhookSender({ mayConnect, timeoutMs: LONG_MS }));
   t.same(result, { status: 200, retryAfterS: null });
-  t.ok(written < 16 * 1024 * 1024, `${written} bytes`);
+  t.ok(performance.now() - begun < LONG_MS, 'a little of it is enough');
 });
 
 t.test('an answer that hangs after its head has been given, and one that never comes takes no longer', async (t) => {
