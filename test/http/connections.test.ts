@@ -1,8 +1,14 @@
 /** Connections that are too many, too slow or never read: over sockets, each cut off in its time while others are served. */
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { buildLocalApp } from '../../src/http/local-app.js';
+import { findSocket, listenOnSocket } from '../../src/http/local-socket.js';
+import { buildMetricsApp } from '../../src/http/metrics-app.js';
 import { fastDatabase } from '../support/databases.js';
 import { samplesOf } from '../support/metrics.js';
 import { oauthOf } from '../support/oauth.js';
@@ -194,6 +200,47 @@ t.test('the process has so many connections in all', async (t) => {
     async () => (await ask()) === OK,
     () => 'their places are not free again',
   );
+});
+
+t.test('the port of the metrics and the socket of the command line have 50 connections each', async (t) => {
+  const { services, metrics, app } = await startService(t, { database, keks });
+  const metricsApp = await buildMetricsApp(metrics, app.log);
+  const local = await buildLocalApp(services, app.log);
+  for (const one of [metricsApp, local]) t.teardown(() => one.close());
+  await metricsApp.listen({ host: '127.0.0.1', port: 0 });
+  // The path of a Unix socket has to be short.
+  const dataDir = mkdtempSync(join(tmpdir(), 'keyturn-test-'));
+  t.teardown(() => rmSync(dataDir, { recursive: true }));
+  await listenOnSocket(local, dataDir);
+  const { port } = metricsApp.server.address() as AddressInfo;
+  for (const [name, to] of Object.entries({
+    metrics: () => connect({ port, host: '127.0.0.1' }),
+    'command line': () => connect(findSocket(dataDir).path ?? ''),
+  })) {
+    const sockets = Array.from({ length: 53 }, () => {
+      const socket = to();
+      socket.on('error', () => {});
+      socket.resume();
+      t.teardown(() => socket.destroy());
+      return socket;
+    });
+    const open = () => sockets.filter(({ closed }) => !closed).length;
+    await eventually(
+      () => open() <= 50,
+      () => `${open()} are open`,
+    );
+    t.equal(open(), 50, name);
+    const [first] = sockets;
+    let text = '';
+    first?.on('data', (chunk) => {
+      text += chunk;
+    });
+    first?.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+    await eventually(
+      () => text.startsWith('HTTP/1.1 '),
+      () => 'those who are in are not served',
+    );
+  }
 });
 
 t.test('who follows the feed of revocations may be silent for longer', async (t) => {
