@@ -202,6 +202,32 @@ t.test('the process has so many connections in all', async (t) => {
   );
 });
 
+t.test('when most of them are taken, none is kept after its answer', async (t) => {
+  const { open, untilClosed, isOpen, app } = await listen(t, { LIMIT_CONNECTIONS: '5' }, PATIENT);
+  const answered = async (socket: Socket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk;
+    });
+    socket.write(GET);
+    await eventually(
+      () => text.includes('\r\n\r\n'),
+      () => 'there is no answer',
+    );
+    return /^connection: (.*)\r$/im.exec(text)?.[1];
+  };
+  const kept = [open(), open(), open(), open()];
+  for (const socket of kept) t.equal(await answered(socket), 'keep-alive');
+  const last = open();
+  t.equal(await answered(last), 'close');
+  await untilClosed(last);
+  await eventually(
+    () => isOpen(4),
+    () => 'its place is not free again',
+  );
+  t.ok(app.server.listening);
+});
+
 t.test('the port of the metrics and the socket of the command line have 50 connections each', async (t) => {
   const { services, metrics, app } = await startService(t, { database, keks });
   const metricsApp = await buildMetricsApp(metrics, app.log);
