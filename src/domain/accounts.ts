@@ -71,7 +71,7 @@ export interface AccountsParts {
   hasher: PasswordHasher;
   acceptPassword: AcceptPassword;
   tokens: Pick<SessionTokens, 'ensureCanIssue' | 'issue'>;
-  guard: Pick<Guard, 'password' | 'ownPassword'>;
+  guard: Pick<Guard, 'password' | 'ownPassword' | 'slow'>;
   devices: Devices;
   revocations: Pick<Revocations, 'enforce'>;
   clock: Clock;
@@ -102,7 +102,8 @@ export function createAccounts(parts: AccountsParts): Accounts {
 
   async function register({ email: typed, password, caller }: { email: string; password: string; caller: Caller }) {
     const email = parseEmail(typed);
-    const passwordHash = await hasher.hash(await acceptPassword(password, email));
+    const accepted = await acceptPassword(password, email);
+    const passwordHash = await guard.slow(caller, () => hasher.hash(accepted));
     const user = makeUser({ email, passwordHash, roles: [] }, clock.now(), ids);
     const about = { actor: `user:${user.id}`, userId: user.id };
     const created = auditEvent('user.created', 'success', user.createdAt, caller, about);

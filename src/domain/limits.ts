@@ -38,6 +38,11 @@ export interface Guard {
    */
   ownPassword<T>(caller: Caller, session: SessionId, attempt: () => Promise<T>): Promise<T>;
   /**
+   * Counts and refuses nothing. For work that is slow and asks for no secret: of one address as much at once as of passwords,
+   * so that nobody fills the queue of all others by himself.
+   */
+  slow<T>(caller: Caller, work: () => Promise<T>): Promise<T>;
+  /**
    * For what cannot be guessed: somebody who presents a genuine token from a blocked address (an office, a mobile
    * carrier) is let through, and only the guess is refused. Nobody is asked about the address of a good token.
    */
@@ -139,6 +144,7 @@ export function createGuard({ limiters, width, blocks, clock }: GuardParts): Gua
     password: ({ caller, emailKey, device }, attempt) =>
       inTurnChecked(device === null ? [addressOf(caller), accountOf(emailKey)] : [deviceOf(device)], caller, attempt),
     ownPassword: (caller, session, attempt) => inTurnChecked([deviceOf(session)], caller, attempt, [addressOf(caller)]),
+    slow: (caller, work) => inTurn(`slow:${addressOf(caller).name}`, work),
     token: (caller, attempt) =>
       attempt().catch((error) => {
         if (!isGuess(error)) throw error;

@@ -83,6 +83,8 @@ export function createShedding(parts: SheddingParts): Shedding {
   const { eventLoop, database, hasher, metrics, random } = parts;
   const loopLevel = createGauge(parts.eventLoopDelay);
   const databaseLevel = createGauge(WAITING_PER_CONNECTION * parts.connections);
+  /** At the look before. */
+  let waited = 0;
   let level: Level = 0;
   let strain: Strain | null = null;
   let shed = 0;
@@ -98,7 +100,9 @@ export function createShedding(parts: SheddingParts): Shedding {
     look() {
       const delay = eventLoop.delay();
       const waiting = database()?.waiting ?? 0;
-      const [ofLoop, ofDatabase] = [loopLevel(delay), databaseLevel(waiting)];
+      // Those who wait still: one who sends hundreds of requests at once is done in a moment, and shuts nobody out by it.
+      const [ofLoop, ofDatabase] = [loopLevel(delay), databaseLevel(Math.min(waiting, waited))];
+      waited = waiting;
       if (level === 0) shed = 0;
       level = ofLoop > ofDatabase ? ofLoop : ofDatabase;
       strain = level === 0 ? null : ofLoop === level ? 'event_loop' : 'database';

@@ -10,6 +10,7 @@ import type { Metrics } from '../ports/metrics.js';
 import type { SessionStore } from '../ports/session-store.js';
 import type { AccessToken } from './access-token.js';
 import type { ClientDirectory } from './client-directory.js';
+import { createForgetOldest } from './oldest.js';
 import { hasRoles } from './refresh.js';
 import type { Revocations } from './revocations.js';
 import type { RenewedToken, SessionTokens } from './session-tokens.js';
@@ -63,6 +64,7 @@ interface Held {
 export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
   const { store, directory, tokens, revocations, metrics, clock, within } = parts;
   const held = new Map<string, Held>();
+  const forgetOldest = createForgetOldest(held);
   let hasFailed = false;
   let pausedUntil = NEVER;
 
@@ -78,8 +80,7 @@ export function createSlidingSessions(parts: SlidingSessionsParts): RenewToken {
     const entry: Held = { renewed: null, making: null, refusedUntil: NEVER };
     held.delete(sid);
     held.set(sid, entry);
-    const [oldest] = held.keys();
-    if (held.size > MAX_HELD && oldest !== undefined) held.delete(oldest);
+    if (held.size > MAX_HELD) forgetOldest();
     return entry;
   }
 

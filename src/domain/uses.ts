@@ -8,6 +8,7 @@ import type { Metrics } from '../ports/metrics.js';
 import type { Places } from '../ports/places.js';
 import { type Activity, isPublic, networkOf } from './anomalies/activity.js';
 import { isRepeat } from './anomalies/repeats.js';
+import { createForgetOldest } from './oldest.js';
 import type { Caller, SessionId, UserId } from './types.js';
 
 export interface Use {
@@ -63,6 +64,7 @@ export interface UsesParts {
 export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_WAITING }: UsesParts): Uses {
   let waiting: Waiting[] = [];
   const latest = new Map<string, Latest>();
+  const forgetOldest = createForgetOldest(latest);
 
   /** Null where it comes from a private address, or one of which no place is known: nothing can be held against that. */
   function activityOf(use: Use): Activity | null {
@@ -78,8 +80,7 @@ export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_
   function remember(name: string, last: Latest): void {
     latest.delete(name);
     latest.set(name, last);
-    const [oldest] = latest.keys();
-    if (latest.size > MAX_REMEMBERED && oldest !== undefined) latest.delete(oldest);
+    if (latest.size > MAX_REMEMBERED) forgetOldest();
   }
 
   function put(use: Use): void {

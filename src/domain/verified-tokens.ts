@@ -3,6 +3,7 @@
  * with every request of its holder. What can change, the time, the demands and the keys, is checked each time.
  */
 import type { PublishedKey } from './key-ring.js';
+import { createForgetOldest } from './oldest.js';
 
 /** About 3 kB each. When it is full, the one that has been in it for longest goes. */
 const MAX_TOKENS = 5_000;
@@ -20,11 +21,11 @@ export interface VerifiedTokens {
 
 export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
   const tokens = new Map<string, VerifiedToken>();
+  const forgetOldest = createForgetOldest(tokens);
   return {
     get: (token) => tokens.get(token),
     set(token, verified) {
-      const [oldest] = tokens.keys();
-      if (tokens.size >= most && oldest !== undefined) tokens.delete(oldest);
+      if (tokens.size >= most) forgetOldest();
       tokens.set(token, verified);
     },
   };

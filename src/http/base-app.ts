@@ -17,6 +17,7 @@ import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
 import { compilersFactory } from './compile-when-used.js';
 import { registerDraining } from './draining.js';
 import { sendRefusal, toRefusal } from './errors.js';
+import { limitPipelines } from './pipelines.js';
 import { onRequestEnd } from './request-end.js';
 import type { RequestLimits } from './request-limits.js';
 import { logRequest, newOutcome, registerOutcome } from './request-log.js';
@@ -106,6 +107,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
 
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   app.removeAllContentTypeParsers();
+  limitPipelines(app);
   registerOutcome(app);
   app.decorateRequest('counted', null);
   onRequestEnd(app, account);

@@ -66,8 +66,9 @@ async function checked<Good extends Bearer>(
   });
   request.outcome.subject = subjectOf(who.token);
   request.outcome.unchecked = who.revocation === 'unknown';
-  request.accessToken = who.token;
   count(request, who.token);
+  // Renewed at the end of the request, and not at that of one too many.
+  request.accessToken = who.token;
   return who;
 }
 
@@ -75,6 +76,11 @@ async function checked<Good extends Bearer>(
 function countToken(request: FastifyRequest, { sid, clientId }: AccessToken): void {
   if (sid !== null) request.server.limits.spendSession(request, 'session', sid);
   else if (clientId !== null) request.server.limits.spendClient(request, clientId);
+}
+
+/** Of a session that is to end: nobody is kept in it by what was asked in its name. */
+function countLeaving(request: FastifyRequest, { sid }: AccessToken): void {
+  if (sid !== null) request.server.limits.countSession(request, sid);
 }
 
 /** What a client itself asks of backends is theirs to limit. */
@@ -85,6 +91,10 @@ function countCheck(request: FastifyRequest, { sid }: AccessToken): void {
 /** The person behind the request. Throws the codes of a bearer check. */
 export const authenticate = (request: FastifyRequest, sessions: Sessions): Promise<Authenticated> =>
   checked(request, sessions.authenticate);
+
+/** The same for one who leaves, and does not have to wait until his session has requests left. */
+export const authenticateLeaving = (request: FastifyRequest, sessions: Sessions): Promise<Authenticated> =>
+  checked(request, sessions.authenticate, countLeaving);
 
 /** The token of whoever asks, if it has the scope. Throws the codes of a bearer check and `insufficient_scope`. */
 export const authorize = (request: FastifyRequest, sessions: Sessions, scope: string): Promise<Bearer> =>

@@ -21,6 +21,8 @@ export interface ConnectionParts {
 
 /** A flood leaves a line in so many milliseconds, not one for each connection. */
 const LOG_EVERY_MS = 10_000;
+/** With more than this part of all connections in use none is kept after its answer. */
+const CROWDED = 0.8;
 
 export function limitConnections(server: Server, limits: ConnectionLimits, { isProxy, metrics, log }: ConnectionParts) {
   const open = new Map<string, number>();
@@ -43,6 +45,10 @@ export function limitConnections(server: Server, limits: ConnectionLimits, { isP
     else open.set(network, now);
   }
 
+  // Idle ones, of whom anybody can keep many for long, must not keep out those who have something to ask.
+  server.prependListener('request', (_request, response) => {
+    if (count > CROWDED * limits.all) response.setHeader('connection', 'close');
+  });
   server.maxConnections = limits.all;
   server.on('drop', (connection) => refused('process', connection?.remoteAddress));
   server.on('connection', (socket: Socket) => {

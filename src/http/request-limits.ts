@@ -46,11 +46,15 @@ export interface RequestLimits {
   /** Counts it for a session that is proved, at a gateway's check or elsewhere. Throws `too_many_requests`. */
   spendSession(request: FastifyRequest, kind: 'session' | 'check', sessionId: string): void;
   /**
-   * Counts it for a client that is proved, and no longer for the address: all users of a web server come from there. Throws
-   * `too_many_requests`.
+   * Counts it for a client that is proved, and no longer for the address: all users of a web server come from there. So it
+   * is where the limit of clients is off. Throws `too_many_requests`.
    */
   spendClient(request: FastifyRequest, clientId: string): void;
 }
+
+/** A browser's, or passed on by a gateway for its backends, whose address is not that of who asks. It costs next to nothing. */
+const isPreflight = ({ method, headers }: FastifyRequest): boolean =>
+  method === 'OPTIONS' && headers['access-control-request-method'] !== undefined;
 
 const subjectOf = (ip: string | null): string => (ip === null ? 'unknown' : networkOf(ip));
 
@@ -81,7 +85,8 @@ export function createRequestLimits(
 
   return {
     arrived(request) {
-      if (request.routeOptions.config.uncounted !== true) count(request, 'address', subjectOf(request.outcome.ip));
+      if (request.routeOptions.config.uncounted === true || isPreflight(request)) return;
+      count(request, 'address', subjectOf(request.outcome.ip));
     },
     admit(request) {
       const counted = request.counted?.find(isOfAddress);
@@ -95,7 +100,6 @@ export function createRequestLimits(
     countSession: (request, sessionId) => void count(request, 'session', sessionId),
     spendSession: spend,
     spendClient(request, clientId) {
-      if (limiters.client === null) return;
       if (request.counted?.some(isOfAddress)) {
         limiters.address?.giveBack(subjectOf(request.outcome.ip));
         request.counted = request.counted.filter((counted) => !isOfAddress(counted));

@@ -7,7 +7,7 @@ import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
 import { parseRefreshToken } from '../domain/refresh-token.js';
 import type { TokenResponse as TokenResponseBody } from '../domain/session-tokens.js';
 import type { SessionId, SessionSummary } from '../domain/types.js';
-import { authenticate, bearerOf, guarded } from './bearer.js';
+import { authenticate, authenticateLeaving, bearerOf, guarded } from './bearer.js';
 import { observe } from './observation.js';
 import { callerOf } from './request-log.js';
 import {
@@ -169,7 +169,7 @@ export function sessionRoutes(app: App, services: Services): void {
     async (request, reply) => {
       const refreshToken = request.body?.refresh_token;
       if (refreshToken === undefined) {
-        await sessions.logout(await authenticate(request, sessions), callerOf(request));
+        await sessions.logout(await authenticateLeaving(request, sessions), callerOf(request));
       } else {
         if (bearerOf(request) !== null)
           throw new Refusal('invalid_request', { detail: 'either a bearer token or a refresh_token, not both' });

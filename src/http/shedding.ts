@@ -30,7 +30,7 @@ export const hashing = [
   'PUT /v1/admin/users/:id/password',
 ] as const;
 const isForReading = (method: string, url: string): boolean =>
-  /^\/(docs|openapi\.json)/.test(url) || (method === 'GET' && url.startsWith('/v1/admin/'));
+  /^\/(docs|openapi\.json)/.test(url) || (/^(GET|HEAD)$/.test(method) && url.startsWith('/v1/admin/'));
 
 const isOneOf = (list: readonly string[], value: string): boolean => list.includes(value);
 

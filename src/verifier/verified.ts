@@ -23,10 +23,12 @@ export interface VerifiedTokens {
 /** When it is full the token that has been in it for longest goes: with lives of one length it expires first. */
 export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
   const tokens = new Map<string, Verified>();
+  // One that goes on: a new one would go past the places of all that were deleted before, each time.
+  const oldestFirst = tokens.keys();
   return {
     get: (token) => tokens.get(token),
     set(token, verified) {
-      const oldest = tokens.size >= most ? tokens.keys().next().value : undefined;
+      const oldest = tokens.size >= most ? oldestFirst.next().value : undefined;
       if (oldest !== undefined) tokens.delete(oldest);
       tokens.set(token, verified);
     },

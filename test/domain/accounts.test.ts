@@ -94,6 +94,7 @@ async function setUp(t: Test) {
     guard: {
       password: (_who, attempt) => attempt(),
       ownPassword: (_caller, _session, attempt) => attempt(),
+      slow: (_caller, work) => work(),
     },
     devices: { recognise: async () => null, remember: async () => '' },
     revocations: { enforce: async () => {} },

@@ -98,6 +98,27 @@ t.test('whoever waits for his turn for longer than anybody waits for an answer i
   t.equal(await guard.password(at('192.0.2.1'), right), 'in', 'who comes now is served');
 });
 
+t.test('what is slow is done for one address only so much at once, and another does not wait for it', async (t) => {
+  const { guard } = guardOf({ address: 5, width: 2 });
+  const running: string[] = [];
+  const finish: (() => void)[] = [];
+  const work = (ip: string) =>
+    guard.slow(from(ip), () => {
+      running.push(ip);
+      return new Promise<void>((resolve) => finish.push(resolve));
+    });
+  const all = ['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2'].map(work);
+  await new Promise(setImmediate);
+  t.strictSame(running, ['192.0.2.1', '192.0.2.1', '192.0.2.2']);
+  t.equal(await guard.password(at('192.0.2.1'), right), 'in', 'nor does a password from there');
+  while (finish.length > 0) {
+    finish.shift()?.();
+    await new Promise(setImmediate);
+  }
+  await Promise.all(all);
+  t.equal(running.length, 5);
+});
+
 t.test('nor where some take longer than others', async (t) => {
   const { guard } = guardOf({ address: 5, width: 5 });
   let hashed = 0;

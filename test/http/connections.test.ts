@@ -1,8 +1,14 @@
 /** Connections that are too many, too slow or never read: over sockets, each cut off in its time while others are served. */
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { buildLocalApp } from '../../src/http/local-app.js';
+import { findSocket, listenOnSocket } from '../../src/http/local-socket.js';
+import { buildMetricsApp } from '../../src/http/metrics-app.js';
 import { fastDatabase } from '../support/databases.js';
 import { samplesOf } from '../support/metrics.js';
 import { oauthOf } from '../support/oauth.js';
@@ -107,7 +113,7 @@ t.test('whoever does not read is cut off, and has cost no more than what he was 
   const answered: unknown[] = [];
   app.server.on('request', (_request, response) => response.on('finish', () => answered.push(response)));
   // Far more than the buffers of both sides hold.
-  const asked = 200;
+  const asked = 50;
   socket.write('GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(asked));
   t.equal(await ask(), OK);
   await eventually(
@@ -118,20 +124,33 @@ t.test('whoever does not read is cut off, and has cost no more than what he was 
   t.equal(await ask(), OK);
 });
 
-t.test('a flood of requests on one connection keeps nobody else waiting, and is answered in order', async (t) => {
+t.test('a heap of requests on one connection keeps nobody else waiting, and is answered in order', async (t) => {
   const { open, ask } = await listen(t, {}, PATIENT);
   const socket = open();
   let text = '';
   socket.on('data', (chunk) => {
     text += chunk;
   });
-  const asked = 500;
-  socket.write(GET.repeat(asked));
+  const asked = 50;
+  for (let round = 1; round <= 5; round++) {
+    socket.write(GET.repeat(asked));
+    t.equal(await ask(), OK);
+    await eventually(
+      () => text.split(OK).length - 1 === round * asked,
+      () => 'not all of it was answered',
+    );
+  }
+});
+
+t.test('more than fifty that wait behind each other are not begun', async (t) => {
+  const { open, untilClosed, ask, logs } = await listen(t, {}, PATIENT);
+  const socket = open();
+  socket.write(GET.repeat(1_000));
+  await untilClosed(socket);
   t.equal(await ask(), OK);
-  await eventually(
-    () => text.split(OK).length - 1 === asked,
-    () => 'not all of it was answered',
-  );
+  const begun = logs.filter(({ msg, path }) => msg === 'request' && path === '/livez').length;
+  t.ok(begun < 100, `${begun} of 1,000`);
+  t.equal(logs.filter(({ msg }) => msg.startsWith('too many requests at once')).length, 1);
 });
 
 t.test('what is no HTTP is counted for its address, and hung up on when that has had all', async (t) => {
@@ -194,6 +213,73 @@ t.test('the process has so many connections in all', async (t) => {
     async () => (await ask()) === OK,
     () => 'their places are not free again',
   );
+});
+
+t.test('when most of them are taken, none is kept after its answer', async (t) => {
+  const { open, untilClosed, isOpen, app } = await listen(t, { LIMIT_CONNECTIONS: '5' }, PATIENT);
+  const answered = async (socket: Socket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk;
+    });
+    socket.write(GET);
+    await eventually(
+      () => text.includes('\r\n\r\n'),
+      () => 'there is no answer',
+    );
+    return /^connection: (.*)\r$/im.exec(text)?.[1];
+  };
+  const kept = [open(), open(), open(), open()];
+  for (const socket of kept) t.equal(await answered(socket), 'keep-alive');
+  const last = open();
+  t.equal(await answered(last), 'close');
+  await untilClosed(last);
+  await eventually(
+    () => isOpen(4),
+    () => 'its place is not free again',
+  );
+  t.ok(app.server.listening);
+});
+
+t.test('the port of the metrics and the socket of the command line have 50 connections each', async (t) => {
+  const { services, metrics, app } = await startService(t, { database, keks });
+  const metricsApp = await buildMetricsApp(metrics, app.log);
+  const local = await buildLocalApp(services, app.log);
+  for (const one of [metricsApp, local]) t.teardown(() => one.close());
+  await metricsApp.listen({ host: '127.0.0.1', port: 0 });
+  // The path of a Unix socket has to be short.
+  const dataDir = mkdtempSync(join(tmpdir(), 'keyturn-test-'));
+  t.teardown(() => rmSync(dataDir, { recursive: true }));
+  await listenOnSocket(local, dataDir);
+  const { port } = metricsApp.server.address() as AddressInfo;
+  for (const [name, to] of Object.entries({
+    metrics: () => connect({ port, host: '127.0.0.1' }),
+    'command line': () => connect(findSocket(dataDir).path ?? ''),
+  })) {
+    const sockets = Array.from({ length: 53 }, () => {
+      const socket = to();
+      socket.on('error', () => {});
+      socket.resume();
+      t.teardown(() => socket.destroy());
+      return socket;
+    });
+    const open = () => sockets.filter(({ closed }) => !closed).length;
+    await eventually(
+      () => open() <= 50,
+      () => `${open()} are open`,
+    );
+    t.equal(open(), 50, name);
+    const [first] = sockets;
+    let text = '';
+    first?.on('data', (chunk) => {
+      text += chunk;
+    });
+    first?.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n');
+    await eventually(
+      () => text.startsWith('HTTP/1.1 '),
+      () => 'those who are in are not served',
+    );
+  }
 });
 
 t.test('who follows the feed of revocations may be silent for longer', async (t) => {

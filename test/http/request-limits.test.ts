@@ -102,6 +102,16 @@ t.test('a page of another origin can read that it has to wait', async (t) => {
   t.equal((await home('OPTIONS', '/v1/me', { headers: preflight })).statusCode, 204);
 });
 
+t.test('preflights are nobody’s requests: a gateway passes on those of all its backends', async (t) => {
+  const origin = 'https://app.example.com';
+  const { home } = await start(t, { LIMIT_REQUESTS: '2', CORS_ORIGINS: origin });
+  const headers = { origin, 'access-control-request-method': 'POST' };
+  for (const url of ['/v1/preflight', '/v1/login', '/v1/me'])
+    t.strictSame(await statuses(3, () => home('OPTIONS', url, { headers })), [204, 204, 204], url);
+  t.equal((await home('GET', '/v1/me')).headers.ratelimit, '"address";r=1;t=60', 'the first that counts');
+  t.strictSame(await statuses(2, () => home('OPTIONS', '/v1/me')), [405, 429], 'what is no preflight does');
+});
+
 t.test('a session is counted by itself, from wherever, once its token is proved', async (t) => {
   const { from, person, refresh } = await start(t, { LIMIT_SESSION_REQUESTS: '3' });
   const { access_token: token, session_id: id, refresh_token } = await person();
@@ -129,6 +139,14 @@ t.test('a refresh that was made is answered, whatever is left', async (t) => {
   isTooMany(t, await refresh(two.json().refresh_token));
   clock.advance(60);
   t.equal((await refresh(two.json().refresh_token)).statusCode, 200, 'and its token is good when it may come again');
+});
+
+t.test('whoever has had all can still log out', async (t) => {
+  const { home, person, post } = await start(t, { LIMIT_SESSION_REQUESTS: '1' });
+  const { access_token: token } = await person();
+  t.strictSame(await statuses(2, () => home('GET', '/v1/me', bearer(token))), [200, 429]);
+  t.equal((await post('/v1/logout', undefined, bearer(token).headers)).statusCode, 204);
+  t.equal(codeOf(await home('GET', '/v1/me', bearer(token))), 'token_revoked', 'and is out');
 });
 
 t.test('whoever has not proved anything uses up nothing of anybody', async (t) => {
@@ -165,6 +183,15 @@ t.test('a client that proves who it is is counted in place of its address', asyn
   );
   t.strictSame(await statuses(3, introspect), [200, 200, 429]);
   t.strictSame(await statuses(3, () => get('/v1/me')), [401, 401, 429], 'nothing of it was used up by the client');
+});
+
+t.test('without a limit for clients, one that proves who it is has none, and not that of its address', async (t) => {
+  const { oauth, home } = await start(t, { LIMIT_REQUESTS: '2' });
+  const { basic } = await oauth.confidential('unlimited');
+  const introspect = () => oauth.send('/oauth/introspect', { token: 'x' }, basic);
+  t.strictSame(await statuses(5, introspect), [200, 200, 200, 200, 200]);
+  t.equal((await introspect()).headers.ratelimit, undefined);
+  t.strictSame(await statuses(3, () => home('GET', '/v1/me')), [401, 401, 429], 'others have theirs');
 });
 
 t.test('a gateway’s check counts the session alone, by a limit of its own', async (t) => {

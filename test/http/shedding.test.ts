@@ -30,12 +30,16 @@ function isShed(t: Test, answer: LightMyRequestResponse): void {
 }
 
 /** Each with the status that it has when nothing is shed; 503 is none of them. */
-function requestsOf({ get, post }: TestService, token: string): Record<string, () => Promise<LightMyRequestResponse>> {
+function requestsOf(
+  { get, post, call }: TestService,
+  token: string,
+): Record<string, () => Promise<LightMyRequestResponse>> {
   return {
     login: () => post('/v1/login', {}),
     register: () => post('/v1/users', {}),
     'password change': () => post('/v1/me/password', {}, { authorization: `Bearer ${token}` }),
     'list for administrators': () => get('/v1/admin/users', token),
+    'the same by HEAD': () => call({ method: 'HEAD', url: '/v1/admin/users' }),
     documentation: () => get('/docs/errors'),
     'the document': () => get('/openapi.json'),
     me: () => get('/v1/me', token),
@@ -66,7 +70,8 @@ t.test('logins, registrations and lists are shed first, then all but keys, probe
   };
   t.strictSame(await shedNow(), []);
   delay = 150;
-  const first = ['login', 'register', 'password change', 'list for administrators', 'documentation', 'the document'];
+  const lists = ['list for administrators', 'the same by HEAD'];
+  const first = ['login', 'register', 'password change', ...lists, 'documentation', 'the document'];
   t.strictSame(await shedNow(), first);
   delay = 500;
   const second = ['me', 'check', 'feed', 'revocation', 'introspection', 'logout'];
@@ -76,6 +81,47 @@ t.test('logins, registrations and lists are shed first, then all but keys, probe
   delay = 0;
   for (let i = 0; i < 10; i++) service.services.shedding.look();
   t.strictSame(await shedNow(), []);
+});
+
+t.test('while callers queue for the database logins are shed, and refreshes and keys are served', async (t) => {
+  let waiting = 0;
+  const pool = () => ({ total: 10, idle: 0, waiting });
+  const { services, logIn, refresh, get, tokens, shed } = await start(t, { database: { ...database, pool } });
+  const look = (times: number) => {
+    for (let i = 0; i < times; i++) services.shedding.look();
+  };
+  waiting = 100;
+  look(2);
+  isShed(t, await logIn());
+  const next = await refresh(tokens.refresh_token);
+  t.equal(next.statusCode, 200);
+  t.equal((await get('/v1/authorize?audience=api', next.json().access_token)).statusCode, 200);
+  waiting = 400;
+  look(2);
+  isShed(t, await get('/v1/me', next.json().access_token));
+  t.equal((await refresh(next.json().refresh_token)).statusCode, 200);
+  t.equal((await get(JWKS)).statusCode, 200);
+  t.equal((await get('/readyz')).statusCode, 200);
+  t.match(await shed(), { 'reason="database"': 2, 'reason="event_loop"': 0 });
+  waiting = 0;
+  look(10);
+  t.equal((await logIn()).statusCode, 200);
+});
+
+t.test('somebody who registers a crowd at once does not fill the queue of hashes for all others', async (t) => {
+  const env = { ARGON2_CONCURRENCY: '1', ARGON2_QUEUE: '10', LIMIT_FAILURES: '5' };
+  const { call, logIn } = await start(t, { env });
+  const register = (name: string) =>
+    call({
+      method: 'POST',
+      url: '/v1/users',
+      remoteAddress: '192.0.2.66',
+      payload: { email: `crowd${name}@example.com`, password: PASSWORD },
+    });
+  const crowd = Array.from({ length: 40 }, (_, i) => register(`${i}-${people}`));
+  const logins = Array.from({ length: 3 }, logIn);
+  t.strictSame(new Set((await Promise.all(logins)).map(({ statusCode }) => statusCode)), new Set([200]));
+  t.strictSame(new Set((await Promise.all(crowd)).map(({ statusCode }) => statusCode)), new Set([201]));
 });
 
 t.test('what the table names is there', async (t) => {

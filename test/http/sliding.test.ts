@@ -342,3 +342,16 @@ t.test(
     t.not((await rowOf(database, 'sessions', `id = '${sid}'`)).revoked_at, null);
   },
 );
+
+t.test('a request too many is refused, and not the occasion of a renewal', async (t) => {
+  const { token, check, clock } = await start(t, {}, { LIMIT_CHECKS: '1' });
+  clock.advance(MINUTE);
+  await check(token);
+  clock.advance(59);
+  slides();
+  const refused = await check(token);
+  t.equal(refused.statusCode, 429);
+  t.strictSame([delivered(refused), slides()], [null, 0]);
+  clock.advance(1);
+  t.not(delivered(await check(token)), null, 'but the next one is');
+});

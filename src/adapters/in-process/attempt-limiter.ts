@@ -1,3 +1,4 @@
+import { createForgetOldest } from '../../domain/oldest.js';
 import { type AttemptLimiter, type LimitSettings, noLimit } from '../../ports/attempt-limiter.js';
 import type { Clock } from '../../ports/clock.js';
 
@@ -19,6 +20,7 @@ export function createInProcessLimiter(
 ): AttemptLimiter {
   if (limit === 0) return noLimit;
   const counts = new Map<string, Count>();
+  const forgetOldest = createForgetOldest(counts);
 
   const secondsLeft = (count: Count | undefined): number =>
     count === undefined ? 0 : Math.max(0, Math.ceil((count.blockedUntil - clock.monotonic()) / 1000));
@@ -34,8 +36,7 @@ export function createInProcessLimiter(
     // Set anew, so that the first of the map is the one that failed least recently.
     counts.delete(subject);
     counts.set(subject, count);
-    const [oldest] = counts.keys();
-    if (counts.size > most && oldest !== undefined) counts.delete(oldest);
+    if (counts.size > most) forgetOldest();
   }
 
   return {
