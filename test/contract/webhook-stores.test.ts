@@ -309,6 +309,13 @@ async function sending(t: Test, database: Database): Promise<void> {
     t.equal(await store.retry(made.id, null, NOW, event), 2);
     t.same(events, [1, 2]);
     t.match(await store.findDelivery(made.id, one), { state: 'pending', attempts: 0, nextAt: NOW });
+    for (const claimed of await claim({ failing: true })) {
+      if (claimed.id === one) await settle({ ...claimed, attempt: 1 }, refused, later(NOW, 3600));
+    }
+    const soon = later(NOW, 1200);
+    t.match(await store.findDelivery(made.id, one), { attempts: 1, nextAt: later(NOW, 3605) });
+    t.equal(await store.retry(made.id, null, soon, event), 1, 'what waits, and nothing that somebody may be at');
+    t.match(await store.findDelivery(made.id, one), { state: 'pending', attempts: 0, nextAt: soon, madeAt: soon });
     t.equal(await store.findDelivery(v7(), one), null);
     await empty();
   });
