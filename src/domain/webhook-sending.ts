@@ -105,7 +105,8 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     const headers = signedHeaders(id, body, keys, at);
     const result = await sender.send({ url: endpoint.url, headers, body });
     const chance = (random.bytes(1)[0] ?? 0) / 255;
-    const settlement = await outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, clock.now(), chance));
+    const tried = { attempt: claimed.attempt, url: endpoint.url, madeAt: claimed.madeAt };
+    const settlement = await outbox.settle(claimed, (now) => settle(now, tried, result, clock.now(), chance));
     if (settlement === null) return;
     const { state } = settlement.delivery;
     metrics.webhookAttempted(state === 'pending' ? 'retried' : state);

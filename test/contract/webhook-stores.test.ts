@@ -78,7 +78,7 @@ function worldOn(database: Database) {
         ...more,
       }),
     settle: (claimed: Claimed, result: SendResult, at: Instant = NOW) =>
-      outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, at, 0)),
+      outbox.settle(claimed, (now) => settle(now, triedBy(claimed), result, at, 0)),
     deliveries: (id: string) => rowsOf(database, 'webhook_deliveries', `endpoint_id = '${id}' ORDER BY id`),
     empty: async () => {
       for (const table of ['webhook_deliveries', 'webhook_endpoints']) await execute(database, `DELETE FROM ${table}`);
@@ -249,6 +249,17 @@ async function sending(t: Test, database: Database): Promise<void> {
     await empty();
   });
 
+  t.test('one that takes something fails no more, even if what it took was sent before it failed', async (t) => {
+    const made = await filled(2);
+    const [first, second] = await claim();
+    if (first === undefined || second === undefined) throw new Error('none');
+    await settle(first, refused);
+    t.match(await store.find(made.id), { failingSince: NOW });
+    t.match(await settle(second, taken), { delivery: { state: 'delivered' }, news: ['recovered'] });
+    t.match(await store.find(made.id), { failingSince: null });
+    await empty();
+  });
+
   t.test('one that says it is gone is disabled with its event, and gives up what is pending', async (t) => {
     const made = await filled(3);
     const [first] = await claim({ limit: 1 });
@@ -352,7 +363,9 @@ async function sending(t: Test, database: Database): Promise<void> {
   });
 }
 
-const settleLast = (now: WebhookEndpoint, result: SendResult, at = NOW) => settle(now, 10, result, at, 0);
+const triedBy = ({ attempt, madeAt, endpoint: { url } }: Claimed) => ({ attempt, url, madeAt });
+const settleLast = (now: WebhookEndpoint, result: SendResult, at = NOW) =>
+  settle(now, { attempt: 10, url: now.url, madeAt: NOW }, result, at, 0);
 
 t.test('webhooks', (t) =>
   onEachDatabase(t, async (t, database) => {
