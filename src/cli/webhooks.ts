@@ -182,7 +182,7 @@ export const webhooksCommand = (context: Context): Command => {
     );
 
   withJson(webhooks.command('retry <id> [delivery]'))
-    .description('Send again what has failed: one delivery, or all')
+    .description('Send again, now, what has failed or waits to be tried again: one delivery, or all')
     .addHelpText('after', example(`retry ${ID}`))
     .action((id: string, delivery: string | undefined, options: Shared) =>
       administration(async (call) => {

@@ -37,7 +37,7 @@ export const errorCodes = {
   client_public: 'A public client has no secret',
   webhook_limit: 'There are as many webhooks as there may be',
   webhook_disabled: 'The webhook is disabled',
-  delivery_not_failed: 'The delivery has not failed',
+  delivery_not_failed: 'The delivery was taken, or is about to be sent',
   // Refresh (tokens.md in the order of its table)
   idempotency_key_reused: 'The Idempotency-Key was already used for another token of this session',
   refresh_superseded: 'This is a late duplicate of a refresh that was answered',

@@ -56,7 +56,7 @@ export interface WebhookAdministration {
     after: string | null,
     limit: number,
   ): Promise<Page<Delivery, string>>;
-  /** Sends again what has failed, all of it or one. Throws `webhook_disabled`, `delivery_not_failed`. */
+  /** Sends again now what has failed or waits to be tried again, all of it or one. Throws `webhook_disabled`, `delivery_not_failed`. */
   retry(id: string, deliveryId: string | null, by: By): Promise<number>;
   /** Seals every secret under the newest KEK; one that cannot be opened is refused with `key_unusable`, before any is. */
   rewrap(by: By): Promise<void>;

@@ -12,6 +12,10 @@ export const RETRIES_S = [5, 300, HOUR_S / 2, ...[2, 5, 10, 14, 20, 24].map((hou
 const JITTER = 0.2;
 /** Longer than this nobody is left alone because he asks for it. Seconds. */
 const LONGEST_WISH_S = HOUR_S;
+/** More than the schedule takes: those that must queue for a receiver that hangs are not tried for weeks. Seconds. */
+const LONGEST_S = 4 * DAY_S;
+/** Of one endpoint the audit trail is told again no sooner: one that refuses some of its events has many episodes. Seconds. */
+const TOLD_S = DAY_S;
 /** An endpoint that took nothing for so long, and not the delivery that was tried all the time either, is disabled. Seconds. */
 const PATIENCE_S = 5 * DAY_S;
 /** How long what is done can be looked at; what failed, sent again. Seconds. */
@@ -19,6 +23,15 @@ export const KEPT_DELIVERED_S = 3 * DAY_S;
 export const KEPT_FAILED_S = 7 * DAY_S;
 
 export type WebhookNews = 'failing' | 'recovered' | 'given_up' | 'disabled';
+
+export interface Tried {
+  /** 1, 2, 3 … */
+  attempt: number;
+  /** Where it was sent to. */
+  url: string;
+  /** Since when it is pending. */
+  madeAt: Instant;
+}
 
 export interface Settlement {
   delivery: {
@@ -46,20 +59,27 @@ function wishOf(result: SendResult): number {
 /** `chance`, from 0 to 1, spreads the next attempts. */
 export function settle(
   endpoint: WebhookEndpoint,
-  attempt: number,
+  { attempt, url, madeAt }: Tried,
   result: SendResult,
   at: Instant,
   chance: number,
 ): Settlement {
   const answer = 'status' in result ? { status: result.status, error: null } : { status: null, error: result.error };
+  const isMoved = url !== endpoint.url;
   if (isTaken(result)) {
-    const isBack = endpoint.failingSince !== null;
+    const isBack = endpoint.failingSince !== null && !isMoved;
     return {
       delivery: { state: 'delivered', nextAt: null, at, ...answer, expiresAt: later(at, KEPT_DELIVERED_S) },
-      endpoint: isBack ? { failingSince: null, toldAt: null, notBefore: null } : {},
+      endpoint: isBack ? { failingSince: null, notBefore: null } : {},
       audit: [],
       news: isBack ? ['recovered'] : [],
     };
+  }
+
+  // What is answered where it was before says nothing of where it is now.
+  if (isMoved) {
+    const again = { state: 'pending' as const, nextAt: at, at, ...answer, expiresAt: null };
+    return { delivery: again, endpoint: {}, audit: [], news: [] };
   }
 
   const failingSince = endpoint.failingSince ?? at;
@@ -78,7 +98,8 @@ export function settle(
     return { delivery: failed, endpoint: { failingSince, ...changes }, audit: [audit], news: [...news, 'disabled'] };
   }
   const delay = RETRIES_S[attempt - 1];
-  if (delay !== undefined) {
+  const isTooLate = attempt > 1 && at >= later(madeAt, LONGEST_S);
+  if (delay !== undefined && !isTooLate) {
     const wish = wishOf(result);
     const nextAt = later(at, Math.max(delay * (1 + JITTER * chance), wish));
     return {
@@ -88,12 +109,13 @@ export function settle(
       news,
     };
   }
-  const isNew = endpoint.toldAt === null;
+  const { toldAt } = endpoint;
+  const isNew = toldAt === null || (toldAt < failingSince && at >= later(toldAt, TOLD_S));
   const gaveUp = disabled('failing');
   const isHopeless = at >= later(failingSince, PATIENCE_S);
   return {
     delivery: failed,
-    endpoint: { failingSince, toldAt: endpoint.toldAt ?? at, ...(isHopeless ? gaveUp.changes : {}) },
+    endpoint: { failingSince, toldAt: isNew ? at : toldAt, ...(isHopeless ? gaveUp.changes : {}) },
     audit: [
       ...(isNew ? [event('webhook.failed', { attempts: attempt, ...answer })] : []),
       ...(isHopeless ? [gaveUp.audit] : []),

@@ -35,10 +35,10 @@ const MAX_COUNTED = 100_000;
 
 /** What somebody who runs the service may want to know of. */
 export interface WebhookReport {
-  news: WebhookNews | 'unsigned' | 'unsettled';
+  news: WebhookNews | 'unsigned' | 'unsettled' | 'unfilled';
   webhook: string;
-  host: string;
-  delivery: string;
+  host?: string;
+  delivery?: string;
   result?: SendResult;
   kek?: string;
   error?: unknown;
@@ -81,13 +81,24 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
       .filter((event) => wants(endpoint, event))
       .map((event) => ({ id: ids.uuid(), eventId: event.id, event: event.event, body: bodyOf(event) }));
 
-  /** One batch for each in turn: whoever has far to go keeps nobody waiting. */
+  /** False where there is nothing more to do, or it did not go well: then the next run tries again. */
+  async function fillOne(id: string): Promise<boolean> {
+    try {
+      return await outbox.fill(id, MOST_PENDING, deliveriesOf, clock.now());
+    } catch (error) {
+      report({ news: 'unfilled', webhook: id, error });
+      return false;
+    }
+  }
+
+  /** One batch for each in turn, and what there is goes out meanwhile: whoever has far to go keeps nobody waiting. */
   async function fill(behind: readonly string[]): Promise<void> {
     let left = behind;
     for (let round = 0; round < ROUNDS && left.length > 0 && !stopped; round++) {
       const more: string[] = [];
-      for (const id of left) if (await outbox.fill(id, MOST_PENDING, deliveriesOf, clock.now())) more.push(id);
+      for (const id of left) if (await fillOne(id)) more.push(id);
       left = more;
+      await send();
     }
   }
 
@@ -105,7 +116,8 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     const headers = signedHeaders(id, body, keys, at);
     const result = await sender.send({ url: endpoint.url, headers, body });
     const chance = (random.bytes(1)[0] ?? 0) / 255;
-    const settlement = await outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, clock.now(), chance));
+    const tried = { attempt: claimed.attempt, url: endpoint.url, madeAt: claimed.madeAt };
+    const settlement = await outbox.settle(claimed, (now) => settle(now, tried, result, clock.now(), chance));
     if (settlement === null) return;
     const { state } = settlement.delivery;
     metrics.webhookAttempted(state === 'pending' ? 'retried' : state);
@@ -152,6 +164,12 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     }
   });
 
+  async function send(): Promise<void> {
+    const pumping = pump();
+    pumped = pumping.catch(() => {});
+    await pumping;
+  }
+
   async function settled(): Promise<void> {
     let before: Promise<void>;
     do {
@@ -166,10 +184,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
       report = to;
       const active = await outbox.active();
       await fill(active.filter(({ isBehind }) => isBehind).map(({ id }) => id));
-      if (active.length === 0) return;
-      const pumping = pump();
-      pumped = pumping.catch(() => {});
-      await pumping;
+      if (active.length > 0) await send();
     },
     settled,
     async stop() {

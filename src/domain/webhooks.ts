@@ -26,7 +26,7 @@ export interface EndpointState {
   disabledReason: DisabledReason | null;
   /** Since when no attempt has succeeded; null while they do. */
   failingSince: Instant | null;
-  /** When the audit trail was told that a delivery was given up, since then. */
+  /** When the audit trail was last told that a delivery was given up. */
   toldAt: Instant | null;
   /** It has asked to be left alone until then. */
   notBefore: Instant | null;

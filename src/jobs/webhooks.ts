@@ -6,7 +6,7 @@ import { every } from './every.js';
 /** Seconds. */
 const RUN_S = 1;
 const MEASURE_S = 15;
-/** What cannot be signed is looked at again each minute, and need not be told of each time. Milliseconds, for each webhook. */
+/** What cannot be signed or filled is looked at again and again, and need not be told of each time. Milliseconds, for each webhook. */
 const QUIET_MS = 600_000;
 
 type Log = Pick<Logger, 'info' | 'warn' | 'error'>;
@@ -20,6 +20,7 @@ const meanings: Record<WebhookReport['news'], [level: keyof Log, message: string
     'error',
     'a webhook cannot be signed: its KEK is not in KEYS_DIR; put the file back, or rotate its secret',
   ],
+  unfilled: ['error', 'events for a webhook could not be made into deliveries; they wait, and it is tried again'],
   unsettled: ['warn', 'what came of a webhook delivery could not be stored; it may be sent again'],
 };
 
@@ -27,10 +28,10 @@ const meanings: Record<WebhookReport['news'], [level: keyof Log, message: string
 export function webhookTeller(log: Log, monotonic: () => number): (report: WebhookReport) => void {
   const told = new Map<string, number>();
   return ({ news, error, ...about }) => {
-    if (news === 'unsigned') {
-      const now = monotonic();
-      if (now - (told.get(about.webhook) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
-      told.set(about.webhook, now);
+    if (news === 'unsigned' || news === 'unfilled') {
+      const [now, what] = [monotonic(), `${news} ${about.webhook}`];
+      if (now - (told.get(what) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+      told.set(what, now);
     }
     const [level, message] = meanings[news];
     log[level](error === undefined ? about : { ...about, err: error }, message);

@@ -8,6 +8,8 @@ export interface Claimed {
   id: string;
   event: string;
   body: string;
+  /** Since when it is pending. */
+  madeAt: Instant;
   /** 1, 2, 3 …: also what tells this claim from a later one. */
   attempt: number;
   endpoint: WebhookEndpoint;

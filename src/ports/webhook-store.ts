@@ -41,7 +41,10 @@ export interface WebhookStore {
 
   /** A delivery that no event stands behind. */
   addDelivery(endpointId: string, delivery: NewDelivery, at: Instant, audit: AuditEvent): Promise<Delivery | null>;
-  /** What has failed, all of it or one, is due again as if it were new. Resolves to how many; an event is stored if any. */
+  /**
+   * What has failed or waits for its next attempt, all of it or one, is due as if it were new. Resolves to how many; an
+   * event is stored if any.
+   */
   retry(
     endpointId: string,
     deliveryId: string | null,

@@ -78,7 +78,7 @@ function worldOn(database: Database) {
         ...more,
       }),
     settle: (claimed: Claimed, result: SendResult, at: Instant = NOW) =>
-      outbox.settle(claimed, (now) => settle(now, claimed.attempt, result, at, 0)),
+      outbox.settle(claimed, (now) => settle(now, triedBy(claimed), result, at, 0)),
     deliveries: (id: string) => rowsOf(database, 'webhook_deliveries', `endpoint_id = '${id}' ORDER BY id`),
     empty: async () => {
       for (const table of ['webhook_deliveries', 'webhook_endpoints']) await execute(database, `DELETE FROM ${table}`);
@@ -249,6 +249,17 @@ async function sending(t: Test, database: Database): Promise<void> {
     await empty();
   });
 
+  t.test('one that takes something fails no more, even if what it took was sent before it failed', async (t) => {
+    const made = await filled(2);
+    const [first, second] = await claim();
+    if (first === undefined || second === undefined) throw new Error('none');
+    await settle(first, refused);
+    t.match(await store.find(made.id), { failingSince: NOW });
+    t.match(await settle(second, taken), { delivery: { state: 'delivered' }, news: ['recovered'] });
+    t.match(await store.find(made.id), { failingSince: null });
+    await empty();
+  });
+
   t.test('one that says it is gone is disabled with its event, and gives up what is pending', async (t) => {
     const made = await filled(3);
     const [first] = await claim({ limit: 1 });
@@ -309,6 +320,13 @@ async function sending(t: Test, database: Database): Promise<void> {
     t.equal(await store.retry(made.id, null, NOW, event), 2);
     t.same(events, [1, 2]);
     t.match(await store.findDelivery(made.id, one), { state: 'pending', attempts: 0, nextAt: NOW });
+    for (const claimed of await claim({ failing: true })) {
+      if (claimed.id === one) await settle({ ...claimed, attempt: 1 }, refused, later(NOW, 3600));
+    }
+    const soon = later(NOW, 1200);
+    t.match(await store.findDelivery(made.id, one), { attempts: 1, nextAt: later(NOW, 3605) });
+    t.equal(await store.retry(made.id, null, soon, event), 1, 'what waits, and nothing that somebody may be at');
+    t.match(await store.findDelivery(made.id, one), { state: 'pending', attempts: 0, nextAt: soon, madeAt: soon });
     t.equal(await store.findDelivery(v7(), one), null);
     await empty();
   });
@@ -345,7 +363,9 @@ async function sending(t: Test, database: Database): Promise<void> {
   });
 }
 
-const settleLast = (now: WebhookEndpoint, result: SendResult, at = NOW) => settle(now, 10, result, at, 0);
+const triedBy = ({ attempt, madeAt, endpoint: { url } }: Claimed) => ({ attempt, url, madeAt });
+const settleLast = (now: WebhookEndpoint, result: SendResult, at = NOW) =>
+  settle(now, { attempt: 10, url: now.url, madeAt: NOW }, result, at, 0);
 
 t.test('webhooks', (t) =>
   onEachDatabase(t, async (t, database) => {

@@ -30,6 +30,7 @@ const endpoint: WebhookEndpoint = {
 };
 const answered = (status: number, retryAfterS: number | null = null): SendResult => ({ status, retryAfterS });
 const LAST = RETRIES_S.length + 1;
+const tried = (attempt: number, madeAt = NOW) => ({ attempt, url: endpoint.url, madeAt });
 
 t.test('the signature is the one of the specification', async (t) => {
   // Of https://github.com/standard-webhooks/standard-webhooks, as its libraries test it.
@@ -62,14 +63,16 @@ t.test('an endpoint gets what it asks for, and nothing that tells of itself', as
 t.test('a delivery is tried again for three days, at times that are spread, and then given up', async (t) => {
   let elapsed = 0;
   for (let attempt = 1; attempt < LAST; attempt++) {
-    const [soon, late] = [0, 1].map((chance) => settle(endpoint, attempt, { error: 'timeout' }, NOW, chance).delivery);
+    const [soon, late] = [0, 1].map(
+      (chance) => settle(endpoint, tried(attempt), { error: 'timeout' }, NOW, chance).delivery,
+    );
     const waits = [soon, late].map((delivery) => ((delivery?.nextAt ?? 0) - NOW) / 1000);
     t.same(waits, [RETRIES_S[attempt - 1], (RETRIES_S[attempt - 1] ?? 0) * 1.2]);
     t.match(soon, { state: 'pending', error: 'timeout', status: null, expiresAt: null });
     elapsed += waits[0] ?? 0;
   }
   t.equal(elapsed, 75 * HOUR_S + 35 * 60 + 5, 'the schedule of the specification');
-  const last = settle({ ...endpoint, failingSince: NOW }, LAST, answered(500), later(NOW, elapsed), 0);
+  const last = settle({ ...endpoint, failingSince: NOW }, tried(LAST), answered(500), later(NOW, elapsed), 0);
   t.match(last.delivery, { state: 'failed', status: 500, nextAt: null });
   t.match(last.audit, [{ event: 'webhook.failed', outcome: 'failure', details: { host: 'siem.example.com' } }]);
   t.notMatch(JSON.stringify(last), 'a-token', 'the path of a URL is told to nobody');
@@ -78,33 +81,65 @@ t.test('a delivery is tried again for three days, at times that are spread, and 
 
 t.test('of many that are given up in one episode the first is told of, and success ends it', async (t) => {
   const failing = { ...endpoint, failingSince: NOW, toldAt: later(NOW, DAY_S) };
-  const again = settle(failing, LAST, answered(500), later(NOW, 4 * DAY_S), 0);
+  const again = settle(failing, tried(LAST), answered(500), later(NOW, 4 * DAY_S), 0);
   t.match(again, { audit: [], news: [], delivery: { state: 'failed' }, endpoint: { toldAt: failing.toldAt } });
-  const taken = settle(failing, 3, answered(204), NOW, 0);
+  const taken = settle(failing, tried(3), answered(204), NOW, 0);
   t.match(taken, { delivery: { state: 'delivered', nextAt: null }, news: ['recovered'], audit: [] });
-  t.same(taken.endpoint, { failingSince: null, toldAt: null, notBefore: null });
-  t.same(settle(endpoint, 1, answered(200), NOW, 0).endpoint, {}, 'an endpoint that does well is not written');
-  t.match(settle(endpoint, 1, answered(500), NOW, 0), { news: ['failing'], endpoint: { failingSince: NOW } });
+  t.same(taken.endpoint, { failingSince: null, notBefore: null });
+  t.same(settle(endpoint, tried(1), answered(200), NOW, 0).endpoint, {}, 'an endpoint that does well is not written');
+  t.match(settle(endpoint, tried(1), answered(500), NOW, 0), { news: ['failing'], endpoint: { failingSince: NOW } });
+});
+
+t.test('one that refuses some of its events is not told of more than once a day', async (t) => {
+  const at = later(NOW, DAY_S);
+  const toldBefore = { ...endpoint, failingSince: later(NOW, 1), toldAt: NOW };
+  const soon = settle(toldBefore, tried(LAST), answered(400), later(at, -1), 0);
+  t.match(soon, { audit: [], news: [], endpoint: { toldAt: NOW } });
+  const again = settle(toldBefore, tried(LAST), answered(400), at, 0);
+  t.match(again, { audit: [{ event: 'webhook.failed' }], news: ['given_up'], endpoint: { toldAt: at } });
+});
+
+t.test('what had to queue for a receiver that hangs is given up after four days, and so the receiver is', async (t) => {
+  const failing = { ...endpoint, failingSince: NOW };
+  const stateAt = (seconds: number, attempt = 2) =>
+    settle(failing, tried(attempt), { error: 'timeout' }, later(NOW, seconds), 0);
+  t.equal(stateAt(4 * DAY_S - 1).delivery.state, 'pending');
+  t.match(stateAt(4 * DAY_S), { delivery: { state: 'failed' }, audit: [{ event: 'webhook.failed' }] });
+  t.match(stateAt(5 * DAY_S), { endpoint: { disabledReason: 'failing' } });
+  t.equal(stateAt(4 * DAY_S, 1).delivery.state, 'pending', 'everything is tried twice');
+});
+
+t.test('what is answered where an endpoint was before says nothing of where it is now', async (t) => {
+  const moved = { ...endpoint, url: 'https://new.example.com/' };
+  for (const result of [answered(410), answered(500), answered(429, 60)]) {
+    const settled = settle(moved, tried(LAST), result, NOW, 0);
+    t.match(settled, { delivery: { state: 'pending', nextAt: NOW }, audit: [], news: [] });
+    t.same(settled.endpoint, {});
+  }
+  const taken = settle({ ...moved, failingSince: NOW }, tried(1), answered(200), NOW, 0);
+  t.match(taken, { delivery: { state: 'delivered' }, news: [] });
+  t.same(taken.endpoint, {});
 });
 
 t.test('an endpoint that says it is gone, or takes nothing for five days, is disabled', async (t) => {
-  const gone = settle(endpoint, 1, answered(410), NOW, 0);
+  const gone = settle(endpoint, tried(1), answered(410), NOW, 0);
   t.match(gone, { delivery: { state: 'failed' }, endpoint: { disabledAt: NOW, disabledReason: 'gone' } });
   t.match(gone.audit, [{ event: 'webhook.disabled', details: { reason: 'gone', status: 410 } }]);
 
   const failing = { ...endpoint, failingSince: NOW, toldAt: NOW };
-  const early = settle(failing, LAST, answered(500), later(NOW, 5 * DAY_S - 1), 0);
+  const early = settle(failing, tried(LAST), answered(500), later(NOW, 5 * DAY_S - 1), 0);
   t.notOk('disabledAt' in early.endpoint);
   const at = later(NOW, 5 * DAY_S);
-  t.notOk('disabledAt' in settle(failing, 1, answered(500), at, 0).endpoint, 'one bad answer after a long silence');
-  const late = settle(failing, LAST, answered(500), at, 0);
+  const afterSilence = settle(failing, tried(1, at), answered(500), at, 0);
+  t.notOk('disabledAt' in afterSilence.endpoint, 'one bad answer after a long silence');
+  const late = settle(failing, tried(LAST), answered(500), at, 0);
   t.match(late, { endpoint: { disabledAt: at, disabledReason: 'failing' }, news: ['disabled'] });
   t.match(late.audit, [{ event: 'webhook.disabled', details: { reason: 'failing' } }]);
 });
 
 t.test('who asks to be left alone is left alone, for an hour at most', async (t) => {
   const waits = (result: SendResult) => {
-    const { delivery, endpoint: changes } = settle(endpoint, 1, result, NOW, 0);
+    const { delivery, endpoint: changes } = settle(endpoint, tried(1), result, NOW, 0);
     return [delivery.nextAt, changes.notBefore ?? null].map((at) => at && (at - NOW) / 1000);
   };
   t.same(waits(answered(429, 120)), [120, 120]);
@@ -113,7 +148,7 @@ t.test('who asks to be left alone is left alone, for an hour at most', async (t)
   t.same(waits(answered(500, 120)), [5, null]);
   t.same(waits(answered(429, -5)), [5, null]);
   for (const status of [199, 302, 404])
-    t.equal(settle(endpoint, 1, answered(status), NOW, 0).delivery.state, 'pending');
+    t.equal(settle(endpoint, tried(1), answered(status), NOW, 0).delivery.state, 'pending');
 });
 
 t.test('secrets are sealed, two at a time, and bound to their webhook', async (t) => {

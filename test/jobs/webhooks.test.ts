@@ -41,4 +41,7 @@ t.test('what cannot be signed is told of once in ten minutes, for each webhook',
     ['error', { webhook: 'a' }],
   ]);
   t.equal(lines.length, 3);
+  for (let n = 0; n < 3; n++) tell({ news: 'unfilled', webhook: 'a', error: new Error('canceling statement') });
+  t.match(lines.slice(3), [['error', { webhook: 'a', err: /canceling/ }]]);
+  t.equal(lines.length, 4, 'nor is what cannot be made into deliveries');
 });

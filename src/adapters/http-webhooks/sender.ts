@@ -90,6 +90,8 @@ export function createWebhookSender(settings: SenderSettings): WebhookSender {
       const options = {
         method: 'POST',
         agent: false,
+        // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+        rejectUnauthorized: true,
         lookup: lookupFor(url),
         headers: {
           ...headers,

@@ -79,17 +79,23 @@ const claim: Statement = {
       UPDATE webhook_deliveries AS d SET attempts = d.attempts + 1, next_at = $2 FROM mine WHERE d.id = mine.id
       RETURNING d.*
     )
-    SELECT c.id AS delivery_id, c.event, c.body, c.attempts, ${endpointColumns}
+    SELECT c.id AS delivery_id, c.event, c.body, c.made_at, c.attempts, ${endpointColumns}
     FROM claimed AS c JOIN webhook_endpoints AS e ON e.id = c.endpoint_id ORDER BY c.event_id`,
 };
 
 /** The number of the attempt tells whether it is still this node's. */
-const settle: Statement = {
-  name: 'webhook_settle',
+const settleWhere = (name: string, condition: string): Statement => ({
+  name,
   text: `UPDATE webhook_deliveries SET state = $3, next_at = $4, last_at = $5, last_status = $6, last_error = $7,
       expires_at = $8, body = CASE WHEN $3 = 'delivered' THEN NULL ELSE body END
-    WHERE id = $1 AND attempts = $2 AND state = 'pending' RETURNING id`,
-};
+    WHERE id = $1 AND attempts = $2 AND state = 'pending' AND ${condition} RETURNING id`,
+});
+const settle = settleWhere('webhook_settle', 'true');
+/** With nothing to say of the endpoint, unless somebody has found it failing meanwhile. */
+const settleAlone = settleWhere(
+  'webhook_settle_alone',
+  'NOT EXISTS (SELECT FROM webhook_endpoints AS e WHERE e.id = endpoint_id AND e.failing_since IS NOT NULL)',
+);
 
 const release: Statement = {
   name: 'webhook_release',
@@ -104,12 +110,13 @@ const backlog: Statement = {
     FROM (SELECT made_at FROM webhook_deliveries WHERE state = 'pending' ORDER BY id LIMIT $1) AS pending`,
 };
 
-type ClaimedRow = EndpointRow & { delivery_id: string; event: string; body: string; attempts: number };
+type ClaimedRow = EndpointRow & { delivery_id: string; event: string; body: string; made_at: Date; attempts: number };
 
 const toClaimed = (row: ClaimedRow): Claimed => ({
   id: row.delivery_id,
   event: row.event,
   body: row.body,
+  madeAt: instant(row.made_at.getTime()),
   attempt: row.attempts,
   endpoint: toEndpoint(row),
 });
@@ -118,10 +125,15 @@ async function storeDeliveries(sql: Sql, endpointId: string, made: NewDelivery[]
   if (made.length > 0) await sql.query(insert, [endpointId, JSON.stringify(made), at]);
 }
 
-async function settled(sql: Sql, { id, attempt }: Claimed, { delivery }: Settlement): Promise<boolean> {
+async function settled(
+  sql: Sql,
+  { id, attempt }: Claimed,
+  { delivery }: Settlement,
+  statement = settle,
+): Promise<boolean> {
   const { state, nextAt, at, status, error, expiresAt } = delivery;
   const values = [id, attempt, state, toDate(nextAt), toDate(at), status, error, toDate(expiresAt)];
-  return (await sql.query(settle, values)).length > 0;
+  return (await sql.query(statement, values)).length > 0;
 }
 
 export const createWebhookOutbox = (database: Database): WebhookOutbox => ({
@@ -149,7 +161,8 @@ export const createWebhookOutbox = (database: Database): WebhookOutbox => ({
   async settle(claimed, decide) {
     // The ordinary case: it was taken, and nothing is to be said of the endpoint.
     const likely = decide(claimed.endpoint);
-    if (Object.keys(likely.endpoint).length === 0) return (await settled(database, claimed, likely)) ? likely : null;
+    const isOrdinary = Object.keys(likely.endpoint).length === 0;
+    if (isOrdinary && (await settled(database, claimed, likely, settleAlone))) return likely;
     return database.transaction(async (sql) => {
       const before = await lockEndpoint(sql, claimed.endpoint.id);
       if (before === null) return null;

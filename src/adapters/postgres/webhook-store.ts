@@ -74,11 +74,13 @@ const findDelivery: Statement = {
   name: 'webhook_delivery_find',
   text: `SELECT ${deliveryColumns} FROM webhook_deliveries WHERE endpoint_id = $1 AND id = $2`,
 };
+/** What is due later than any lease lasts is in nobody's hands. */
 const retry: Statement = {
   name: 'webhook_deliveries_retry',
   text: `WITH retried AS (
-      UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = $3, expires_at = NULL
-      WHERE endpoint_id = $1 AND state = 'failed' AND ($2::uuid IS NULL OR id = $2) RETURNING id
+      UPDATE webhook_deliveries SET state = 'pending', attempts = 0, made_at = $3, next_at = $3, expires_at = NULL
+      WHERE endpoint_id = $1 AND ($2::uuid IS NULL OR id = $2)
+        AND (state = 'failed' OR state = 'pending' AND next_at > $3::timestamptz + interval '2 minutes') RETURNING id
     )
     SELECT count(*)::integer AS retried FROM retried`,
 };

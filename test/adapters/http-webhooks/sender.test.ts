@@ -1,5 +1,7 @@
 /** Receivers that do what they should not: none holds the sender for longer than it says, or makes it read. */
+import { execFileSync } from 'node:child_process';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { createWebhookSender } from '../../../src/adapters/http-webhooks/sender.js';
@@ -118,6 +120,43 @@ t.test('who closes, speaks something else, or is not there', async (t) => {
   probe.destroy();
   t.same(await errorOf(1), { error: 'unreachable' });
 });
+
+function selfSigned(): { key: string; cert: string } | null {
+  const words = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost';
+  const names = ['-addext', 'subjectAltName=DNS:localhost', '-keyout', '-', '-out', '-'];
+  try {
+    const text = execFileSync('openssl', [...words.split(' '), ...names], { encoding: 'utf8', stdio: 'pipe' });
+    return { key: text, cert: text };
+  } catch {
+    return null;
+  }
+}
+const pair = selfSigned();
+
+t.test(
+  'a certificate that nobody vouches for is not taken, whatever is said of others',
+  {
+    skip: pair === null && 'no openssl',
+  },
+  async (t) => {
+    const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    t.teardown(() => {
+      if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
+    });
+    let asked = 0;
+    const server = createHttpsServer(pair ?? {}, (_, response) => {
+      asked++;
+      response.end();
+    });
+    const url = `https://localhost:${await listenOn(t, server)}/`;
+    for (const said of ['1', '0']) {
+      process.env.NODE_TLS_REJECT_UNAUTHORIZED = said;
+      t.same(await sender.send({ url, ...message }), { error: 'tls' });
+    }
+    t.equal(asked, 0);
+  },
+);
 
 t.test('a name is connected to only at addresses that may be, looked at anew each time', async (t) => {
   let connections = 0;
