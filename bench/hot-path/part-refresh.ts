@@ -45,7 +45,10 @@ export const refresh: Part = {
       tables: [
         tableOf(results, 'refresh'),
         targets,
-        { columns: ['compared with', 'what it does, and does not'], rows: known.map(({ name, about }) => [name, about]) },
+        {
+          columns: ['compared with', 'what it does, and does not'],
+          rows: known.map(({ name, about }) => [name, about]),
+        },
       ],
       charts: {
         'refresh.svg': bars('CPU of one refresh, in RSA-2048 signatures', ['service', 'database'], parts),
