@@ -180,6 +180,8 @@ t.test('what is kept of findings at a session is bounded, and the strongest acti
   const next = flagsWith(suspect, 'flag', Array<Finding>(50).fill(long), at);
   t.ok(JSON.stringify(next).length < 5_000);
   t.equal(next.action, 'step_up');
+  const cut: Finding = { ...long, why: `${'x'.repeat(199)}𐌰` };
+  t.equal(flagsWith(suspect, 'flag', [cut], at).findings[0]?.why, 'x'.repeat(199), 'and no letter is cut in half');
   t.equal(flagsWith(suspect, 'flag', [long], instant(at + DAY)).action, 'flag');
 });
 
@@ -193,6 +195,24 @@ t.test('a stronger action is taken within the day, and a weaker one is not told'
   await seen(FAR, thief);
   t.equal(over.get(sessionOf(1)), 'anomaly');
   t.strictSame(namesOf(events), ['session.revoked_by_detection']);
+});
+
+t.test('a milder flag on the day of a step-up does not ask for the password again', async (t) => {
+  for (const [policy, demanded] of [
+    ['flag', []],
+    ['step_up', [sessionOf(1)]],
+  ] as const) {
+    const detector = detecting({ policy });
+    const { seen, clock, sessions } = detector;
+    const flags: Flags = { action: 'step_up', findings: [{ signal: 'long_silence', why: 'nothing for 31 d' }] };
+    const row = { sessionId: sessionOf(1), userId: USER, clientId: 'default', policy };
+    sessions.set(sessionOf(1), { ...row, flaggedAt: clock.now(), flags });
+    await seen(HOME);
+    clock.advance(10 * MINUTE);
+    await seen(FAR, thief);
+    t.equal(sessions.get(sessionOf(1))?.flags?.action, 'step_up', policy);
+    t.strictSame(detector.demanded, demanded, policy);
+  }
 });
 
 t.test('flags of yesterday are replaced, those of today are kept beside new ones', async (t) => {
