@@ -49,6 +49,9 @@ export function isNews(
   return heaviest !== undefined && !flags.findings.some(({ signal }) => signal === heaviest.signal);
 }
 
+/** A letter that is cut in half is no text to PostgreSQL. */
+const shortened = (why: string): string => why.slice(0, MAX_WHY_LENGTH).replace(/\p{Cs}$/u, '');
+
 /** Those of before stay for the day. */
 export function flagsWith(
   { flaggedAt, flags }: Suspect,
@@ -57,7 +60,7 @@ export function flagsWith(
   at: Instant,
 ): Flags {
   const before = flaggedAt !== null && flags !== null && at - flaggedAt < EPISODE_MS ? flags : null;
-  const fresh = findings.map(({ signal, why }) => ({ signal, why: why.slice(0, MAX_WHY_LENGTH) }));
+  const fresh = findings.map(({ signal, why }) => ({ signal, why: shortened(why) }));
   const kept = (before?.findings ?? []).filter((old) => !fresh.some(({ signal }) => signal === old.signal));
   const strongest = before !== null && rank(before.action) > rank(action) ? before.action : action;
   return { action: strongest, findings: [...fresh, ...kept].slice(0, MAX_FINDINGS) };
@@ -104,7 +107,9 @@ export function createAlarms({ store, sessions, revocations, metrics, clock }: A
 
   async function flag(verdict: Verdict, suspect: Suspect, action: Policy, use: Waiting, at: Instant): Promise<boolean> {
     const flags = flagsWith(suspect, action, verdict.findings, at);
-    return store.flag(suspect, flags, event('session.flagged', verdict, suspect, action, use, at));
+    const told = event('session.flagged', verdict, suspect, action, use, at);
+    // The strongest of today may be a step-up that has been passed since: it is no reason for another.
+    return store.flag(suspect, flags, action === 'step_up', told);
   }
 
   async function raise(verdict: Verdict, use: Waiting): Promise<Raised> {

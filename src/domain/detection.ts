@@ -75,7 +75,7 @@ export function createDetection({ uses, store, alarms, metrics, clock }: Detecti
     if (!over || profile === null) return verdict.profile;
     // A thief's habits are not the user's, nor is where he was; what the user does when a thief is found out is.
     const before = without(profile, verdict.suspect);
-    return verdict.suspect === activity.sessionId ? before : score(before, activity).profile;
+    return verdict.suspect === activity.sessionId ? before : after(before, use, observed);
   }
 
   async function judge(waiting: readonly Waiting[], begin: Profile | null): Promise<Judged> {
@@ -85,14 +85,26 @@ export function createDetection({ uses, store, alarms, metrics, clock }: Detecti
     return { profile, observed };
   }
 
-  /** Scores what is left, and takes away those whose profile could be stored as it was read. */
-  async function tryAll(left: Map<UserId, Waiting[]>): Promise<void> {
+  function giveUp(given: readonly Waiting[]): void {
+    if (given.length === 0) return;
+    metrics.detectionDropped(given.length);
+    uses.forget(given);
+  }
+
+  /** Scores what is left, and takes away those whose profile could be stored as it was read, or is of no use. */
+  async function tryAll(left: Map<UserId, Waiting[]>, failures: unknown[]): Promise<void> {
     const stored: Map<UserId, StoredProfile> = await store.profiles([...left.keys()]);
     const judged = new Map<UserId, Judged>();
     const changed: ChangedProfile[] = [];
     for (const [userId, waiting] of left) {
       const before = stored.get(userId);
-      const result = await judge(waiting, before?.profile ?? null);
+      // What is wrong with one user is no reason to judge no other.
+      const result = await judge(waiting, before?.profile ?? null).catch((error) => void failures.push(error));
+      if (result === undefined) {
+        giveUp(waiting);
+        left.delete(userId);
+        continue;
+      }
       judged.set(userId, result);
       const { profile } = result;
       const isSame = profile === null || profile === before?.profile;
@@ -113,13 +125,14 @@ export function createDetection({ uses, store, alarms, metrics, clock }: Detecti
 
   async function judgeAll(batch: readonly Waiting[]): Promise<void> {
     const left = byUser(batch);
+    const failures: unknown[] = [];
     try {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS && left.size > 0; attempt++) await tryAll(left);
+      for (let attempt = 0; attempt < MAX_ATTEMPTS && left.size > 0; attempt++) await tryAll(left, failures);
     } finally {
       // Of users who are gone; or of one who is everywhere at once; or all, where the database is away.
-      const given = [...left.values()].flat().length;
-      if (given > 0) metrics.detectionDropped(given);
+      giveUp([...left.values()].flat());
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   return {

@@ -38,6 +38,8 @@ export interface Uses {
   put(use: Use): void;
   /** The oldest, at most `most`. */
   take(most: number): Waiting[];
+  /** Of what could not be judged: the next use of the session is new, though it says the same. */
+  forget(uses: readonly Waiting[]): void;
 }
 
 /** More wait only where the database is away or too slow: then it is the newest that are not judged. */
@@ -52,6 +54,10 @@ interface Latest {
   hour: number;
   activity: Activity | null;
 }
+
+/** Checks are other requests than refreshes, and come in between. */
+const nameOf = ({ kind, sessionId }: Pick<Use, 'kind' | 'sessionId'>): string =>
+  kind === 'check' ? `check ${sessionId}` : sessionId;
 
 export interface UsesParts {
   places: Pick<Places, 'locate'>;
@@ -84,8 +90,7 @@ export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_
   }
 
   function put(use: Use): void {
-    // Checks are other requests than refreshes, and come in between.
-    const name = use.kind === 'check' ? `check ${use.sessionId}` : use.sessionId;
+    const name = nameOf(use);
     const from = `${use.ip} ${use.shape} ${use.userAgent}`;
     const hour = Math.floor(clock.now() / HOUR_MS);
     const before = latest.get(name);
@@ -117,6 +122,9 @@ export function createUses({ places, deviceOf, metrics, clock, maxWaiting = MAX_
       waiting = waiting.slice(most);
       metrics.detectionQueue(waiting.length);
       return taken;
+    },
+    forget(uses) {
+      for (const { activity } of uses) latest.delete(nameOf(activity));
     },
   };
 }

@@ -43,8 +43,8 @@ export interface DetectionStore {
   /** Null where the session is over, or another user's. */
   suspect(id: SessionId, userId: UserId, at: Instant): Promise<Suspect | null>;
   /**
-   * Flags the session, and has its next refresh ask for the password if the flags say so, together with the audit event.
-   * False where it is over, or has been flagged since `suspect` was read: then nothing is stored.
+   * Flags the session, and has its next refresh ask for the password if that is demanded, together with the audit event. One
+   * that is due stays due. False where it is over, or has been flagged since `suspect` was read: then nothing is stored.
    */
-  flag(suspect: Suspect, flags: Flags, audit: AuditEvent): Promise<boolean>;
+  flag(suspect: Suspect, flags: Flags, demandsPassword: boolean, audit: AuditEvent): Promise<boolean>;
 }

@@ -61,11 +61,6 @@ export interface SessionStore {
    */
   rotate(attempt: RotationAttempt): Promise<TokenSource | null>;
   /**
-   * Ends the step-up of a live session that the password was given for, together with the audit event. False when it is
-   * no longer the one that is pending.
-   */
-  endStepUp(id: SessionId, proved: Instant, audit: AuditEvent): Promise<boolean>;
-  /**
    * Moves the idle end of a live session whose client has header delivery and that no step-up is pending for, unless that was done less than the client's
    * `renew_after` ago: however many ask at once, one of them writes. Resolves to the session as it then is, live or not,
    * with the instant of the latest use that was written down; null when there is no such session of such a client.

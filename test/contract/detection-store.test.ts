@@ -105,7 +105,7 @@ t.test('detection store', (t) =>
         flags: null,
       };
       t.strictSame(suspect, expected);
-      t.ok(await store.flag(suspect, flags, event('session.flagged', session.id, user.id)));
+      t.ok(await store.flag(suspect, flags, false, event('session.flagged', session.id, user.id)));
       t.strictSame(await store.suspect(session.id, user.id, now), { ...expected, flaggedAt: now, flags });
     });
 
@@ -122,7 +122,7 @@ t.test('detection store', (t) =>
 
     t.test('flagging is seen by the user, leaves its event, and asks for nothing', async (t) => {
       const { user, session, suspect } = await suspicious();
-      await store.flag(suspect, flags, event('session.flagged', session.id, user.id));
+      await store.flag(suspect, flags, false, event('session.flagged', session.id, user.id));
       const [listed] = await sessions.listLive(user.id, now, 10);
       t.strictSame(listed?.flagged, { at: now, reasons: ['Oceania, before only Europe'] });
       t.equal((await sessions.find(session.id))?.session.stepUpAt, null);
@@ -137,15 +137,26 @@ t.test('detection store', (t) =>
     t.test('with step_up the next refresh needs the password', async (t) => {
       const { user, session, suspect } = await suspicious();
       const stronger: Flags = { ...flags, action: 'step_up' };
-      await store.flag(suspect, stronger, event('session.flagged', session.id, user.id, later(now, 1)));
-      t.equal((await sessions.find(session.id))?.session.stepUpAt, later(now, 1));
+      await store.flag(suspect, stronger, true, event('session.flagged', session.id, user.id, later(now, 1)));
+      const stepUpAt = async () => (await sessions.find(session.id))?.session.stepUpAt;
+      t.equal(await stepUpAt(), later(now, 1));
+      const again = async (seconds: number) => {
+        const seen = await store.suspect(session.id, user.id, now);
+        const told = event('session.flagged', session.id, user.id, later(now, seconds));
+        return seen !== null && (await store.flag(seen, stronger, false, told));
+      };
+      t.ok(await again(2));
+      t.equal(await stepUpAt(), later(now, 1), 'which a milder flag does not take back');
+      await execute(database, `UPDATE sessions SET step_up_at = NULL WHERE id = '${session.id}'`);
+      t.ok(await again(3));
+      t.equal(await stepUpAt(), null, 'nor ask for anew');
     });
 
     t.test(`of ${CALLERS} who flag what they have seen, one does, and leaves one event`, async (t) => {
       const { user, session, suspect } = await suspicious();
       const results = await Promise.all(
         Array.from({ length: CALLERS }, (_, i) =>
-          store.flag(suspect, flags, event('session.flagged', session.id, user.id, later(now, i + 1))),
+          store.flag(suspect, flags, false, event('session.flagged', session.id, user.id, later(now, i + 1))),
         ),
       );
       t.equal(results.filter(Boolean).length, 1);
@@ -160,12 +171,12 @@ t.test('detection store', (t) =>
     t.test('a session that has ended meanwhile is not flagged', async (t) => {
       const { user, session, suspect } = await suspicious();
       await sessions.end(session.id, user.id, 'logout', event('session.ended', session.id, user.id));
-      t.equal(await store.flag(suspect, flags, event('session.flagged', session.id, user.id)), false);
+      t.equal(await store.flag(suspect, flags, false, event('session.flagged', session.id, user.id)), false);
     });
 
     t.test('its events are found among many others by their own index', async (t) => {
       const { user, session, suspect } = await suspicious();
-      await store.flag(suspect, flags, event('session.flagged', session.id, user.id));
+      await store.flag(suspect, flags, false, event('session.flagged', session.id, user.id));
       const trail = createAuditTrail(database);
       const mine = await trail.search({ isAnomaly: true, userId: user.id }, 'newest_first', null, 10);
       t.match(mine.items, [{ event: 'session.flagged' }]);

@@ -109,6 +109,15 @@ t.test('what makes no sense in a record is not known', async (t) => {
     t.equal((await opened({ country_code: country })).locate('8.8.8.8'), null, String(country));
 });
 
+t.test('names are of a length, and hold nothing that could not be stored', async (t) => {
+  const nul = String.fromCharCode(0);
+  const placeOf = async (city: string) => (await opened({ country: 'DE', city })).placeOf('8.8.8.8');
+  t.equal(await placeOf(`Ber${nul}lin\n`), 'Berlin, DE');
+  t.equal(await placeOf(nul), 'DE');
+  t.equal(await placeOf('x'.repeat(5_000)), `${'x'.repeat(100)}, DE`);
+  t.equal(await placeOf(`${'x'.repeat(99)}𐌰`), `${'x'.repeat(99)}, DE`, 'nor half of a letter');
+});
+
 t.test('a file of networks tells the number, and whether it is a hoster by the name', async (t) => {
   const rows: [Parameters<typeof mmdbOf>[0], number | null, boolean | null][] = [
     [{ autonomous_system_number: 3320, autonomous_system_organization: 'Deutsche Telekom AG' }, 3320, false],

@@ -35,7 +35,6 @@ function inBoth(memory: RefreshStore, real: RefreshStore, count: () => void): Re
   return {
     find: (id) => same((store) => store.find(id)),
     rotate: (attempt) => same((store) => store.rotate(attempt)),
-    endStepUp: (...args) => same((store) => store.endStepUp(...args)),
     demandPassword: (...args) => same((store) => store.demandPassword(...args)),
     end: (...args) => same((store) => store.end(...args)),
   };

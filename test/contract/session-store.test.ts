@@ -260,23 +260,6 @@ async function contract(t: Test, database: Database): Promise<void> {
     }
   });
 
-  t.test('a demand ends once, with its event, and not by the proof for another', async (t) => {
-    const made = await newSession(user);
-    const { id } = made.session;
-    await demandPassword(id, now);
-    const event = auditEvent('session.stepped_up', 'success', now, caller, { actor: 'anonymous', sessionId: id });
-    t.equal(await store.endStepUp(id, later(now, 1), event), false);
-    t.strictSame(
-      await Promise.all([store.endStepUp(id, now, event), store.endStepUp(id, now, event)]).then((both) => both.sort()),
-      [false, true],
-    );
-    t.equal(
-      (await rowsOf(database, 'audit_events', `session_id = '${id}' AND event = 'session.stepped_up'`)).length,
-      1,
-    );
-    t.equal((await store.find(id))?.session.stepUpAt, null);
-  });
-
   t.test('a session is ended once, by its owner alone, and told of once', async (t) => {
     const { session } = await newSession(user);
     const stranger = await newUser();

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { flagsWith, isNews } from '../../src/domain/alarms.js';
 import type { Policy } from '../../src/domain/anomalies/policy.js';
+import { PROFILE_VERSION, type Profile } from '../../src/domain/anomalies/profile.js';
 import type { Finding, Signal } from '../../src/domain/anomalies/score.js';
 import { Refusal } from '../../src/domain/errors.js';
 import { type AuditEvent, type Instant, instant, type UserId } from '../../src/domain/types.js';
@@ -108,12 +109,16 @@ for (const [policy, names] of Object.entries(done) as [Policy, string[]][]) {
 }
 
 t.test('a thief in another session is named by what the user does at home', async (t) => {
-  const { seen, clock, events, over, profile } = detecting({ policy: 'revoke' });
+  const { seen, clock, events, over, profile, profiles } = detecting({ policy: 'revoke' });
   const stolen = { sessionId: sessionOf(2), kind: 'login' as const, userAgent: 'Firefox on Windows' };
   await seen(FAR, stolen);
   t.notOk(over.has(sessionOf(2)), 'a trip, so far');
+  // A continent that is still more of a surprise, or it would be no more than a step-up.
+  const news = { at: clock.now(), weight: 4.5 };
+  const sessions = profile().sessions.map((trace) => (trace.session === sessionOf(2) ? { ...trace, news } : trace));
+  profiles.set(USER, { profile: { ...profile(), sessions }, version: '2' });
   clock.advance(30 * MINUTE);
-  await seen(HOME, { userAgent: CURL });
+  await seen(HOME);
   t.equal(over.get(sessionOf(2)), 'anomaly');
   t.notOk(over.has(sessionOf(1)));
   t.match(events.at(-1), { sessionId: sessionOf(2), details: { noticed_by: sessionOf(1) } });
@@ -122,6 +127,31 @@ t.test('a thief in another session is named by what the user does at home', asyn
   clock.advance(HOUR / 1000);
   await seen(HOME);
   t.equal(events.length, told, 'and with the other session over nothing is odd about the user');
+});
+
+t.test('a stranger at home ends no session of the user, who is far away', async (t) => {
+  const { seen, clock, events, over, alarms } = detecting({ policy: 'revoke' });
+  await seen(FAR, { sessionId: sessionOf(2), kind: 'login', userAgent: 'Firefox on Windows', knownDevice: true });
+  clock.advance(30 * MINUTE);
+  await seen(HOME, { userAgent: CURL });
+  t.notOk(over.has(sessionOf(2)));
+  t.notOk(events.some(({ sessionId }) => sessionId === sessionOf(2)));
+  t.match(alarms.at(-1), { sessionId: sessionOf(1) });
+});
+
+t.test('where the suspect has ended, the use is held against what is left', async (t) => {
+  const { seen, clock, events, over, profile, profiles } = detecting();
+  const abroad = { sessionId: sessionOf(2), kind: 'login' as const, userAgent: 'Firefox on Windows' };
+  const ended = { sessionId: sessionOf(3), kind: 'login' as const, userAgent: 'Firefox on Windows' };
+  await seen(FAR, abroad);
+  await seen(FAR, ended);
+  const news = { at: clock.now(), weight: 3.2 };
+  const sessions = profile().sessions.map((trace) => (trace.session === sessionOf(1) ? trace : { ...trace, news }));
+  profiles.set(USER, { profile: { ...profile(), sessions }, version: '3' });
+  over.set(sessionOf(3), 'logout');
+  clock.advance(30 * MINUTE);
+  await seen(HOME);
+  t.match(events.at(-1), { sessionId: sessionOf(2), details: { noticed_by: sessionOf(1) } });
 });
 
 t.test('a session is flagged once for what goes on', async (t) => {
@@ -180,6 +210,8 @@ t.test('what is kept of findings at a session is bounded, and the strongest acti
   const next = flagsWith(suspect, 'flag', Array<Finding>(50).fill(long), at);
   t.ok(JSON.stringify(next).length < 5_000);
   t.equal(next.action, 'step_up');
+  const cut: Finding = { ...long, why: `${'x'.repeat(199)}𐌰` };
+  t.equal(flagsWith(suspect, 'flag', [cut], at).findings[0]?.why, 'x'.repeat(199), 'and no letter is cut in half');
   t.equal(flagsWith(suspect, 'flag', [long], instant(at + DAY)).action, 'flag');
 });
 
@@ -193,6 +225,24 @@ t.test('a stronger action is taken within the day, and a weaker one is not told'
   await seen(FAR, thief);
   t.equal(over.get(sessionOf(1)), 'anomaly');
   t.strictSame(namesOf(events), ['session.revoked_by_detection']);
+});
+
+t.test('a milder flag on the day of a step-up does not ask for the password again', async (t) => {
+  for (const [policy, demanded] of [
+    ['flag', []],
+    ['step_up', [sessionOf(1)]],
+  ] as const) {
+    const detector = detecting({ policy });
+    const { seen, clock, sessions } = detector;
+    const flags: Flags = { action: 'step_up', findings: [{ signal: 'long_silence', why: 'nothing for 31 d' }] };
+    const row = { sessionId: sessionOf(1), userId: USER, clientId: 'default', policy };
+    sessions.set(sessionOf(1), { ...row, flaggedAt: clock.now(), flags });
+    await seen(HOME);
+    clock.advance(10 * MINUTE);
+    await seen(FAR, thief);
+    t.equal(sessions.get(sessionOf(1))?.flags?.action, 'step_up', policy);
+    t.strictSame(detector.demanded, demanded, policy);
+  }
 });
 
 t.test('flags of yesterday are replaced, those of today are kept beside new ones', async (t) => {
@@ -277,6 +327,25 @@ t.test('a user who is gone is given up', async (t) => {
   t.equal(counted.dropped, 1);
 });
 
+t.test('of a user whose profile is damaged nothing is judged, and of the others of the batch everything', async (t) => {
+  const { observe, detection, profiles, clock, counted } = detecting();
+  const damaged = { version: PROFILE_VERSION } as Profile;
+  profiles.set(OTHER, { profile: damaged, version: '1' });
+  observe(HOME, { userId: OTHER, sessionId: sessionOf(9) });
+  observe(HOME);
+  await t.rejects(detection.run(), TypeError);
+  t.equal(profiles.get(USER)?.profile.lastAt, clock.now());
+  t.equal(profiles.get(OTHER)?.profile, damaged);
+  t.equal(counted.dropped, 1);
+});
+
+t.test('what is no profile is begun anew', async (t) => {
+  const { seen, profiles, clock } = detecting();
+  profiles.set(USER, { profile: {} as Profile, version: '1' });
+  await seen(HOME);
+  t.match(profiles.get(USER), { version: '2', profile: { version: PROFILE_VERSION, since: clock.now() } });
+});
+
 t.test('without the database uses are dropped and counted, and the next ones are judged', async (t) => {
   const { observe, detection, store, counted, clock, profiles } = detecting();
   const { profiles: load } = store;
@@ -287,8 +356,8 @@ t.test('without the database uses are dropped and counted, and the next ones are
   await t.rejects(detection.run(), { code: 'store_unavailable' });
   t.equal(counted.dropped, 1);
   store.profiles = load;
-  clock.advance(3600);
+  clock.advance(MINUTE);
   observe(HOME);
   await detection.run();
-  t.equal(profiles.get(USER)?.version, '2');
+  t.equal(profiles.get(USER)?.version, '2', 'though it says what the one said that was dropped');
 });

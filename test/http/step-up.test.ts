@@ -50,8 +50,18 @@ t.test('what was said before the demand is not repeated without the password, an
   const replay = await refreshAt(home, tokens.refresh_token, 'k1', { password: PASSWORD });
   t.equal(replay.headers['keyturn-refresh-outcome'], 'replayed');
   t.equal(replay.json().refresh_token, current.refresh_token);
-  t.match(await row(), { step_up_at: null, generation: 1 });
-  t.match((await events()).at(-1), { event: 'session.stepped_up' });
+  t.match(await row(), { generation: 1 });
+  t.match((await events()).at(-1), { event: 'session.stepped_up', details: { outcome: 'replayed' } });
+});
+
+t.test('the password with a repetition opens nothing to the thief, who has the same successor', async (t) => {
+  const { tokens, current, row, refreshAt, home, far } = await stolen(t, 'step_up', { database });
+  const replay = await refreshAt(home, tokens.refresh_token, 'k1', { password: PASSWORD });
+  t.equal(replay.json().refresh_token, current.refresh_token);
+  t.equal(codeOf(await refreshAt(far, current.refresh_token, 'k9')), 'password_required');
+  const right = await refreshAt(home, current.refresh_token, 'k2', { password: PASSWORD });
+  t.equal(right.headers['keyturn-refresh-outcome'], 'rotated');
+  t.match(await row(), { step_up_at: null, generation: 2 });
 });
 
 t.test('of parallel requests with the password and one key one rotates, and all get the same', async (t) => {

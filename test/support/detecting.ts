@@ -18,6 +18,7 @@ export function detecting({ policy = 'flag', maxWaiting = 100 }: { policy?: Poli
   const over = new Map<string, string>();
   const events: AuditEvent[] = [];
   const alarms: Alarm[] = [];
+  const demanded: SessionId[] = [];
   const counted = { dropped: 0, acted: [] as Policy[], waiting: 0 };
   /** What happens just before a profile or a flag is stored: another node is faster. */
   const meanwhile = { keep: () => {}, flag: () => {} };
@@ -38,12 +39,13 @@ export function detecting({ policy = 'flag', maxWaiting = 100 }: { policy?: Poli
       return kept;
     },
     suspect: async (id, userId) => (over.has(id) ? null : suspectOf(id, userId)),
-    async flag(seen, flags, audit) {
+    async flag(seen, flags, demandsPassword, audit) {
       meanwhile.flag();
       const row = suspectOf(seen.sessionId, seen.userId);
       if (row.flaggedAt !== seen.flaggedAt || over.has(seen.sessionId)) return false;
       sessions.set(seen.sessionId, { ...row, flags, flaggedAt: audit.at });
       events.push(audit);
+      if (demandsPassword) demanded.push(seen.sessionId);
       return true;
     },
   };
@@ -111,6 +113,7 @@ export function detecting({ policy = 'flag', maxWaiting = 100 }: { policy?: Poli
     over,
     events,
     alarms,
+    demanded,
     counted,
     meanwhile,
     observe,

@@ -14,7 +14,14 @@ type Fields = Record<string, unknown>;
 const isMap = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !Buffer.isBuffer(value);
 const fieldsOf = (value: unknown): Fields => (isMap(value) ? value : {});
-const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
+/** What no name has, and PostgreSQL would refuse a login for: control characters, halves of letters. */
+const NO_PART_OF_NAMES = /\p{C}/gu;
+const MOST_CHARACTERS = 100;
+const textOf = (value: unknown): string | null => {
+  if (typeof value !== 'string') return null;
+  const text = value.slice(0, MOST_CHARACTERS).replace(NO_PART_OF_NAMES, '').trim();
+  return text === '' ? null : text;
+};
 /** IPinfo writes numbers as text. */
 const numberOf = (value: unknown): number | null => {
   const number = typeof value === 'string' && value !== '' ? Number(value) : value;

@@ -78,10 +78,9 @@ export const createDetectionStore = (database: Database): DetectionStore => ({
     return { sessionId, userId, clientId, policy, flaggedAt, flags };
   },
 
-  async flag({ sessionId, flaggedAt }, flags, event) {
-    const asksForPassword = flags.action === 'step_up';
+  async flag({ sessionId, flaggedAt }, flags, demandsPassword, event) {
     const seen = flaggedAt && new Date(flaggedAt);
-    const values = [sessionId, seen, new Date(event.at), JSON.stringify(flags), asksForPassword, ...auditValues(event)];
+    const values = [sessionId, seen, new Date(event.at), JSON.stringify(flags), demandsPassword, ...auditValues(event)];
     return (await database.query(flag, values)).length > 0;
   },
 });

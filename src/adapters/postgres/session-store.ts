@@ -114,14 +114,6 @@ function rotateAudited(events: number): Statement {
 }
 const rotateWith = [rotate, rotateAudited(1), rotateAudited(2)];
 
-const endStepUp: Statement = {
-  name: 'session_end_step_up',
-  text: `WITH stepped_up AS (
-      UPDATE sessions SET step_up_at = NULL WHERE id = $1 AND step_up_at = $2 AND revoked_at IS NULL RETURNING user_id, client_id
-    ), audited AS (${auditInsert(3, 'FROM stepped_up', ofTheSession)})
-    SELECT user_id FROM stepped_up`,
-};
-
 const listLive: Statement = {
   name: 'session_list',
   text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at, flagged_at, flags
@@ -184,10 +176,6 @@ export const createSessionStore = (database: Database): SessionStore => ({
       ...attempt.audits.flatMap(auditValues),
     ]);
     return row === undefined ? null : toTokenSource(row, attempt);
-  },
-
-  async endStepUp(id, proved, event) {
-    return (await database.query(endStepUp, [id, new Date(proved), ...auditValues(event)])).length > 0;
   },
 
   async slide({ sessionId, at: now, caller }) {

@@ -8,8 +8,8 @@ import type { Novelty } from './model.js';
 import { LEVELS } from './policy.js';
 import { emptyProfile, faded, PROFILE_VERSION, type Profile } from './profile.js';
 import { silence, unusualHour } from './times.js';
-import { type Move, travel } from './travel.js';
-import { type Whereabouts, whereabouts } from './whereabouts.js';
+import { travel } from './travel.js';
+import { whereabouts } from './whereabouts.js';
 
 export type Signal =
   | `new_${Novelty}`
@@ -65,18 +65,21 @@ const NEWS_MS = 86_400_000;
 
 /**
  * Nobody is in two places at once, and a thief may be in either. Where the move from another session is too fast, and that one
- * had just come to where the user never was, then what spoke against it then speaks against it again.
+ * had just come to where the user never was, then what spoke against it then speaks against it again. But nobody is taken for
+ * the user who is on another device or client than the user's: of him the thief's place may be the familiar one.
  */
-function awayFrom(move: Move | null, where: Whereabouts, { at, sessionId }: Activity): Weighed | null {
+function awayFrom({ where, move, device, client }: Seen, { at, sessionId }: Activity): Weighed | null {
   if (move === null || !move.tooFast || move.from.session === sessionId) return null;
+  if (device.seen === 'new' || device.seen === 'changed' || client.seen === 'changed') return null;
   const { news } = move.from;
   if (news === null || Math.abs(at - news.at) > NEWS_MS || news.weight <= where.weight) return null;
   const why = () => 'a session that came to a place new to the user, while the user is in a familiar one';
   return { weight: news.weight, why };
 }
 
-function evidence(profile: Profile, activity: Activity, { where, move, device, client }: Seen): Evidence[] {
-  const away = awayFrom(move, where, activity);
+function evidence(profile: Profile, activity: Activity, seen: Seen): Evidence[] {
+  const { where, move, device, client } = seen;
+  const away = awayFrom(seen, activity);
   const all: Evidence[] = [
     { signal: 'unusual_hour', of: unusualHour(profile, activity.at) },
     { signal: 'long_silence', of: silence(profile, activity.at) },
@@ -105,7 +108,8 @@ export function score(profile: Profile | null, given: Activity): Verdict {
   const nothing = { score: 0, findings: [], suspect: activity.sessionId };
   // Written by a newer release, while nodes are being replaced: neither judged by it nor overwritten.
   if (profile !== null && profile.version > PROFILE_VERSION) return { profile, ...nothing };
-  const isFirst = profile === null || profile.version < PROFILE_VERSION;
+  // What has no version at all is no profile.
+  const isFirst = profile === null || !(profile.version >= PROFILE_VERSION);
   const known = isFirst ? emptyProfile(activity.at) : faded(profile, activity.at);
 
   const move = travel(known, activity);

@@ -156,6 +156,17 @@ t.test('a thief is given away by the user at home, on another device, within a d
   t.ok(signals(atHome).includes('user_elsewhere'));
   t.equal(atHome.suspect, sessionOf(1), 'the session in Sydney');
   t.ok(atHome.score > 3);
+  // At home on another device, or with another client, may be the thief, and in Sydney the user.
+  const others: Partial<Activity>[] = [
+    { ...phone, device: 'curl' },
+    { sessionId: sessionOf(3), kind: 'login', device: 'curl' },
+  ];
+  for (const other of others) {
+    const verdict = score(stolen.profile, use(LAST + 26 * HOUR, { ...phone, ...other }));
+    t.notOk(signals(verdict).includes('user_elsewhere'));
+    t.not(verdict.suspect, sessionOf(1), 'whoever is that accuses nobody');
+    t.ok(signals(verdict).includes(other.kind === 'login' ? 'new_device' : 'changed_device'));
+  }
   const muchLater = score(stolen.profile, use(LAST + 49 * HOUR, phone));
   t.notOk(signals(muchLater).includes('user_elsewhere'));
 });

@@ -70,6 +70,7 @@ export interface Invariants {
   arrived(request: Request, sender: Sender): Use;
   /** From now on the password is asked for. */
   demanded(session: Session): void;
+  wasDemanded(session: Session): boolean;
   /** The owner logs out by himself. */
   loggedOut(session: Session): void;
   /** An owner gets the answer that he waits for; `at` is the service's time. */
@@ -167,14 +168,6 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
         mustEnd = !hasItsKey && elapsed >= settings.reuseLeeway && !hasExpired(past, at);
       },
 
-      steppedUp(done) {
-        if (done && token !== undefined) {
-          expect(request.password, 'I9', WITHOUT);
-          token.past.demands = false;
-        }
-        checkRows(token);
-      },
-
       ended(done) {
         if (done) {
           if (token === undefined) throw new Violation('I7', 'a token that was never issued ends a session');
@@ -235,6 +228,7 @@ export function createInvariants(made: readonly MadeSession[], rows: Rows, setti
       if (!past.ended) Object.assign(past, { demanded: true, demands: true });
       lastRows = new Map(rows);
     },
+    wasDemanded: (session) => pastOf(session).demanded,
     loggedOut(session) {
       pastOf(session).ended = true;
       lastRows = new Map(rows);

@@ -14,7 +14,7 @@ import {
 } from '../../../src/domain/types.js';
 import type { RotationAttempt, SessionStore } from '../../../src/ports/session-store.js';
 
-export type RefreshStore = Pick<SessionStore, 'find' | 'rotate' | 'end' | 'endStepUp'> & {
+export type RefreshStore = Pick<SessionStore, 'find' | 'rotate' | 'end'> & {
   /** What the detection of anomalies does. */
   demandPassword(id: SessionId, at: Instant): Promise<void>;
 };
@@ -91,12 +91,6 @@ export function createMemoryStore(rows: Rows, statement = rotateStatement): Refr
       const next = statement.set(row, attempt);
       rows.set(row.id, next);
       return tokenSourceOf(next);
-    },
-    async endStepUp(id, proved) {
-      const row = rows.get(id);
-      if (row === undefined || row.stepUpAt !== proved || row.revokedAt !== null) return false;
-      rows.set(id, { ...row, stepUpAt: null });
-      return true;
     },
     async demandPassword(id, at) {
       const row = rows.get(id);

@@ -36,7 +36,6 @@ export const isTemporary = (answer: Answer): boolean =>
 export interface Watch {
   rotated(attempt: RotationAttempt, found: TokenSource | null): void;
   read(at: Instant): void;
-  steppedUp(done: boolean): void;
   ended(done: boolean): void;
 }
 
@@ -47,7 +46,7 @@ export interface Service {
   stateMachine: typeof decide;
 }
 
-export type Operation = 'rotate' | 'find' | 'prove' | 'end step-up' | 'end' | 'sign';
+export type Operation = 'rotate' | 'find' | 'prove' | 'end' | 'sign';
 export type How = 'works' | 'breaks before' | 'breaks after';
 
 export interface Process {
@@ -106,12 +105,6 @@ export async function startProcess(service: Service, request: Request, clock: Cl
         const found = await store.find(id);
         watch.read(at);
         return found;
-      }),
-    endStepUp: (...args) =>
-      through('end step-up', async () => {
-        const done = await store.endStepUp(...args);
-        watch.steppedUp(done);
-        return done;
       }),
     end: (...args) =>
       through('end', async () => {
