@@ -10,7 +10,7 @@ import type { SendResult, WebhookSender } from '../ports/webhook-sender.js';
 import type { AuditRecord } from './audit-record.js';
 import { coalesced } from './coalesced.js';
 import type { Ids } from './ids.js';
-import { type Instant, later } from './types.js';
+import { later } from './types.js';
 import { settle, type WebhookNews } from './webhook-retries.js';
 import type { WebhookSecrets } from './webhook-secrets.js';
 import { bodyOf, hostOf, type NewDelivery, signedHeaders, type WebhookEndpoint, wants } from './webhooks.js';
@@ -28,6 +28,8 @@ const MOST_OF_ONE_FAILING = 1;
 const LEASE_S = 60;
 /** When a webhook that this node cannot sign is looked at again; another node may have its KEK. Seconds. */
 const UNSIGNED_S = 60;
+/** When one that has no room is looked at again: to find out costs a count. Seconds. */
+const FULL_S = 10;
 /** How long an attempt is waited for when the process ends; the lease brings it back. Milliseconds. */
 const STOP_MS = 5_000;
 /** More are only "at least so many". */
@@ -69,22 +71,31 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
   const { outbox, sender, secrets, ids, clock, random, metrics } = parts;
   const attempts = new Set<Promise<void>>();
   const underWay = new Map<string, number>();
-  /** Until when, by endpoint. */
-  const unsigned = new Map<string, Instant>();
+  /** Until when, by endpoint, on the clock that nobody sets. */
+  const unsigned = new Map<string, number>();
+  const full = new Map<string, number>();
   let failingUnderWay = 0;
   let stopped = false;
   let pumped = Promise.resolve();
   let report: (report: WebhookReport) => void = () => {};
+
+  const remember = (waits: Map<string, number>, id: string, seconds: number) =>
+    waits.set(id, clock.monotonic() + seconds * 1000);
+  function forget(waits: Map<string, number>): void {
+    for (const [id, end] of waits) if (end <= clock.monotonic()) waits.delete(id);
+  }
 
   const deliveriesOf = (endpoint: WebhookEndpoint, events: readonly AuditRecord[]): NewDelivery[] =>
     events
       .filter((event) => wants(endpoint, event))
       .map((event) => ({ id: ids.uuid(), eventId: event.id, event: event.event, body: bodyOf(event) }));
 
-  /** False where there is nothing more to do, or it did not go well: then the next run tries again. */
+  /** False where there is no more to do now, or it did not go well: a later run tries again. */
   async function fillOne(id: string): Promise<boolean> {
     try {
-      return await outbox.fill(id, MOST_PENDING, deliveriesOf, clock.now());
+      const isFilled = await outbox.fill(id, MOST_PENDING, deliveriesOf, clock.now());
+      if (isFilled === null) remember(full, id, FULL_S);
+      return isFilled === true;
     } catch (error) {
       report({ news: 'unfilled', webhook: id, error });
       return false;
@@ -93,7 +104,8 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
 
   /** One batch for each in turn, and what there is goes out meanwhile: whoever has far to go keeps nobody waiting. */
   async function fill(behind: readonly string[]): Promise<void> {
-    let left = behind;
+    forget(full);
+    let left = behind.filter((id) => !full.has(id));
     for (let round = 0; round < ROUNDS && left.length > 0 && !stopped; round++) {
       const more: string[] = [];
       for (const id of left) if (await fillOne(id)) more.push(id);
@@ -109,7 +121,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
     const keys = secrets.open(endpoint, at);
     if (keys === null) {
       report({ news: 'unsigned', ...about, kek: endpoint.secrets.kekId });
-      unsigned.set(endpoint.id, later(at, UNSIGNED_S));
+      remember(unsigned, endpoint.id, UNSIGNED_S);
       await outbox.release(claimed, at);
       return;
     }
@@ -156,7 +168,7 @@ export function createWebhookSending(parts: WebhookSendingParts): WebhookSending
       const now = clock.now();
       const perEndpoint = failing ? MOST_OF_ONE_FAILING : MOST_OF_ONE;
       const until = later(now, LEASE_S);
-      for (const [id, end] of unsigned) if (end <= now) unsigned.delete(id);
+      forget(unsigned);
       // For those that cannot be signed there is no room.
       const taken = new Map([...underWay, ...[...unsigned.keys()].map((id) => [id, perEndpoint] as const)]);
       for (const claimed of await outbox.claim({ now, until, failing, limit, perEndpoint, underWay: taken }))

@@ -32,14 +32,14 @@ export interface WebhookOutbox {
   active(): Promise<{ id: string; isBehind: boolean }[]>;
   /**
    * Makes deliveries of the next seal's events, as `make` says, and moves the endpoint on, at once or not at all. False
-   * where nothing was done: another node is at it, so many deliveries are pending already, or there is no such seal.
+   * where nothing was done: another node is at it, or there is no such seal; null where so many are pending already.
    */
   fill(
     endpointId: string,
     mostPending: number,
     make: (endpoint: WebhookEndpoint, events: readonly AuditRecord[]) => NewDelivery[],
     now: Instant,
-  ): Promise<boolean>;
+  ): Promise<boolean | null>;
   /** What is due and nobody is at, fairly among endpoints; those that are disabled or ask to be left alone have nothing due. */
   claim(claim: Claim): Promise<Claimed[]>;
   /**

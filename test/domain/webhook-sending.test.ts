@@ -26,7 +26,7 @@ const claimedOf = (id: string): Claimed => ({
 });
 
 interface World {
-  fill(id: string): boolean;
+  fill(id: string): boolean | null;
   result?: SendResult;
   /** How the endpoint is found when what came of an attempt is stored. */
   found?: (endpoint: WebhookEndpoint) => WebhookEndpoint;
@@ -61,7 +61,7 @@ function setUp(ids: string[], { fill, result = { status: 200, retryAfterS: null 
     await sending.run((report) => reports.push(report));
     await sending.settled();
   };
-  return { run, log, reports };
+  return { run, log, reports, clock };
 }
 
 t.test('one for which nothing can be made keeps nobody else from what is due', async (t) => {
@@ -75,6 +75,20 @@ t.test('one for which nothing can be made keeps nobody else from what is due', a
   t.same(log, ['fill good', 'delivered good']);
   t.match(reports, [{ news: 'unfilled', webhook: 'broken', error: /timeout/ }]);
   t.equal(reports.length, 1);
+});
+
+t.test('one that has no room is not asked each second whether it has', async (t) => {
+  const { run, log, clock } = setUp(['full'], { fill: () => null });
+  const asked = async () => {
+    await run();
+    return log.filter((line) => line.startsWith('fill')).length;
+  };
+  t.equal(await asked(), 1);
+  clock.setBack(3600);
+  clock.advance(9);
+  t.equal(await asked(), 1);
+  clock.advance(1);
+  t.equal(await asked(), 2);
 });
 
 t.test('what was made goes out while more is being made', async (t) => {

@@ -28,13 +28,12 @@ const active: Statement = {
 /** Another node that is at it is not waited for. */
 const lockToFill: Statement = {
   name: 'webhook_lock_to_fill',
-  text: `SELECT ${endpointColumns}, e.seal::integer FROM webhook_endpoints AS e
-    WHERE e.id = $1 AND e.disabled_at IS NULL AND (
+  text: `SELECT ${endpointColumns}, e.seal::integer, (
       SELECT count(*) FROM (
         SELECT FROM webhook_deliveries WHERE endpoint_id = $1 AND state = 'pending' LIMIT $2::integer
       ) AS pending
-    ) < $2::integer
-    FOR NO KEY UPDATE SKIP LOCKED`,
+    ) >= $2::integer AS "isFull" FROM webhook_endpoints AS e
+    WHERE e.id = $1 AND e.disabled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED`,
 };
 
 const nextSeal: Statement = {
@@ -141,8 +140,12 @@ export const createWebhookOutbox = (database: Database): WebhookOutbox => ({
 
   async fill(endpointId, mostPending, make, now) {
     return database.transaction(async (sql) => {
-      const [row] = await sql.query<EndpointRow & { seal: number }>(lockToFill, [endpointId, mostPending]);
+      const [row] = await sql.query<EndpointRow & { seal: number; isFull: boolean }>(lockToFill, [
+        endpointId,
+        mostPending,
+      ]);
       if (row === undefined) return false;
+      if (row.isFull) return null;
       const [seal] = await sql.query<{ sequence: number; firstId: string; lastId: string }>(nextSeal, [row.seal]);
       if (seal === undefined) return false;
       const events = await sql.query<RecordRow>(eventsOf, [seal.firstId, seal.lastId]);
