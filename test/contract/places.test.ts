@@ -114,7 +114,7 @@ t.test('names are of a length, and hold nothing that could not be stored', async
   const placeOf = async (city: string) => (await opened({ country: 'DE', city })).placeOf('8.8.8.8');
   t.equal(await placeOf(`Ber${nul}lin\n`), 'Berlin, DE');
   t.equal(await placeOf(nul), 'DE');
-  t.equal(await placeOf('x'.repeat(5_000)), `${'x'.repeat(100)}, DE`);
+  t.equal(await placeOf('x'.repeat(250)), `${'x'.repeat(100)}, DE`);
   t.equal(await placeOf(`${'x'.repeat(99)}𐌰`), `${'x'.repeat(99)}, DE`, 'nor half of a letter');
 });
 

@@ -147,3 +147,7 @@ export function faded(profile: Profile, at: Instant): Profile {
     moves: { country: fadeEach(country), continent: fadeEach(continent), world: fadeEach(world) },
   };
 }
+
+/** Whoever was somewhere, nobody remembers where, is a new user: even home would be a new continent. */
+export const isForgotten = (before: Profile, now: Profile): boolean =>
+  before.countries.length > 0 && now.countries.length === 0;

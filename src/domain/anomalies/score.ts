@@ -6,7 +6,7 @@ import { hosting } from './hosting.js';
 import { learned, type Seen } from './learning.js';
 import type { Novelty } from './model.js';
 import { LEVELS } from './policy.js';
-import { emptyProfile, faded, PROFILE_VERSION, type Profile } from './profile.js';
+import { emptyProfile, faded, isForgotten, PROFILE_VERSION, type Profile } from './profile.js';
 import { silence, unusualHour } from './times.js';
 import { travel } from './travel.js';
 import { whereabouts } from './whereabouts.js';
@@ -109,8 +109,10 @@ export function score(profile: Profile | null, given: Activity): Verdict {
   // Written by a newer release, while nodes are being replaced: neither judged by it nor overwritten.
   if (profile !== null && profile.version > PROFILE_VERSION) return { profile, ...nothing };
   // What has no version at all is no profile.
-  const isFirst = profile === null || !(profile.version >= PROFILE_VERSION);
-  const known = isFirst ? emptyProfile(activity.at) : faded(profile, activity.at);
+  const before = profile !== null && profile.version >= PROFILE_VERSION ? profile : emptyProfile(activity.at);
+  const left = faded(before, activity.at);
+  const isFirst = before !== profile || isForgotten(before, left);
+  const known = isFirst ? emptyProfile(activity.at) : left;
 
   const move = travel(known, activity);
   const [where, onDevice] = [whereabouts(known, activity), device(known, activity)];

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { Activity } from '../../../src/domain/anomalies/activity.js';
+import { LEVELS } from '../../../src/domain/anomalies/policy.js';
 import { score } from '../../../src/domain/anomalies/score.js';
 import {
   after,
@@ -64,6 +65,16 @@ t.test('who is awake all day and night has no unusual hours', async (t) => {
   const always = profileOf(Array.from({ length: 24 * 30 }, (_, i) => use(BEGIN + i * HOUR)));
   for (let hour = 0; hour < 24; hour++)
     t.notOk(signals(score(always, use(BEGIN + (24 * 30 + hour) * HOUR))).includes('unusual_hour'));
+});
+
+t.test('whoever comes home after years, when all is forgotten, is a new user and no thief', async (t) => {
+  for (const months of [3, 8, 12, 15, 18, 24, 60]) {
+    const verdict = after(months * 30 * 24, { kind: 'login', sessionId: sessionOf(2) });
+    t.ok(verdict.score < LEVELS.observe, `${months} months: ${verdict.score}`);
+    t.match(verdict.profile.countries, [{ name: 'DE' }]);
+  }
+  const { profile } = after(60 * 30 * 24, {});
+  t.equal(profile.since, profile.lastAt, 'of whom is learned for two weeks');
 });
 
 t.test('a long silence is 30 days', async (t) => {
