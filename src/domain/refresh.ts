@@ -12,6 +12,7 @@ import type { Random } from '../ports/random.js';
 import type { SessionStore } from '../ports/session-store.js';
 import { auditEvent } from './audit.js';
 import { type ErrorCode, Refusal } from './errors.js';
+import { historyOf, proofEvent, repeatEvent, rotationEvent } from './refresh-events.js';
 import { counted } from './refresh-outcome.js';
 import {
   isGenuine,
@@ -258,40 +259,6 @@ export function createRefresh(
     const event = decision.event && { event: decision.event };
     throw new Refusal(decision.code, { genuine, ...event, ...(subject ? { subject } : {}) });
   }
-}
-
-/** Whose session it is the store adds, which is the first to know. */
-const rotationEvent = ({ sessionId, generation }: PresentedToken, at: Instant, caller: Caller): AuditEvent =>
-  auditEvent('refresh.rotated', 'success', at, caller, {
-    actor: 'anonymous',
-    sessionId,
-    details: { generation: generation + 1 },
-  });
-
-const proofEvent = ({ sessionId }: PresentedToken, at: Instant, caller: Caller): AuditEvent =>
-  auditEvent('session.stepped_up', 'success', at, caller, { actor: 'anonymous', sessionId });
-
-const repeatEvent = (
-  { id, userId, clientId }: Session,
-  outcome: RefreshOutcome,
-  at: Instant,
-  caller: Caller,
-): AuditEvent => {
-  const about = { actor: `user:${userId}`, userId, sessionId: id, clientId, details: { outcome } };
-  return auditEvent('session.stepped_up', 'success', at, caller, about);
-};
-
-/** How old the token is that was presented, for whoever has to find out where a copy of it came from. */
-function historyOf({ generation, rotations }: Session, { token, key }: Presented, at: Instant) {
-  const age = generation - token.generation;
-  const usedUp = rotations[age - 1];
-  return {
-    presented: token.generation,
-    stored: generation,
-    generations_ago: age,
-    used_up_s_ago: usedUp === undefined ? null : Math.floor((at - usedUp.at) / 1000),
-    with_key: key !== null,
-  };
 }
 
 /**

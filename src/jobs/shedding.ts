@@ -15,7 +15,8 @@ export function startShedding(shedding: Pick<Shedding, 'look'>, log: Log): () =>
     if (level === before) return;
     before = level;
     if (level === 0) log.info({ shed }, 'load is shed no longer');
-    else log.warn({ level, strain, event_loop_delay_ms: Math.round(eventLoopDelay), waiting }, 'load is shed');
+    else
+      log.warn({ shedding: level, strain, event_loop_delay_ms: Math.round(eventLoopDelay), waiting }, 'load is shed');
   }, LOOK_MS);
   timer.unref();
   return () => clearInterval(timer);

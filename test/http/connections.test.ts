@@ -244,7 +244,7 @@ t.test('when most of them are taken, none is kept after its answer', async (t) =
 t.test('the port of the metrics and the socket of the command line have 50 connections each', async (t) => {
   const { services, metrics, app } = await startService(t, { database, keks });
   const metricsApp = await buildMetricsApp(metrics, app.log);
-  const local = await buildLocalApp(services, app.log);
+  const local = await buildLocalApp(services, app.log.child({ via: 'socket' }));
   for (const one of [metricsApp, local]) t.teardown(() => one.close());
   await metricsApp.listen({ host: '127.0.0.1', port: 0 });
   // The path of a Unix socket has to be short.
