@@ -75,6 +75,16 @@ async function outcomesOf(contender: Contender, schedule: Schedule, atOnce: numb
   return outcomes;
 }
 
+/** How many there were of each. */
+function tallied(outcomes: readonly Outcome[]): (Outcome & { sessions: number })[] {
+  const tally = new Map<string, Outcome & { sessions: number }>();
+  for (const outcome of outcomes) {
+    const name = Object.values(outcome).join(' ');
+    tally.set(name, { ...outcome, sessions: (tally.get(name)?.sessions ?? 0) + 1 });
+  }
+  return [...tally.values()];
+}
+
 function cellsOf(outcomes: readonly Outcome[]): string[] {
   const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)} %`;
@@ -119,7 +129,7 @@ export const parallel: Part = {
           try {
             const outcomes = await inTime(PATIENCE_MS, outcomesOf(contender, schedule, atOnce, pairs));
             rows.push([...first, ...cellsOf(outcomes)]);
-            data.push({ contender: contender.row.name, schedule: name, atOnce, outcomes });
+            data.push({ contender: contender.row.name, schedule: name, atOnce, outcomes: tallied(outcomes) });
           } catch (error) {
             rows.push([...first, `failed: ${(error as Error).message}`, '', '', '', '']);
           }
