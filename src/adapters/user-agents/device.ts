@@ -1,5 +1,6 @@
 /** Names of devices, by bowser where it is a browser, else by the first product of the user agent (RFC 9110 §10.1.5). */
 import Bowser from 'bowser';
+import { createForgetOldest } from '../../domain/oldest.js';
 import type { DeviceOf } from '../../ports/device-names.js';
 
 /** As much as sessions keep of a user agent; what comes after says no more. */
@@ -51,6 +52,7 @@ function nameOf(userAgent: string): string | null {
 
 /** Least recently used first. */
 const known = new Map<string, string | null>();
+const forgetOldest = createForgetOldest(known);
 
 export const deviceOf: DeviceOf = (given) => {
   const userAgent = given?.slice(0, MOST_CHARACTERS) ?? '';
@@ -59,7 +61,6 @@ export const deviceOf: DeviceOf = (given) => {
   const name = before === undefined ? nameOf(userAgent) : before;
   known.delete(userAgent);
   known.set(userAgent, name);
-  const [oldest] = known.keys();
-  if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+  if (known.size > MOST_KNOWN) forgetOldest();
   return name;
 };
