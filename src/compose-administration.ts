@@ -28,17 +28,21 @@ import { createWebhookAdministration } from './domain/webhook-administration.js'
 import { createWebhookSecrets } from './domain/webhook-secrets.js';
 import type { Foundation } from './foundation.js';
 import type { Administration } from './http/services.js';
+import type { Metrics } from './ports/metrics.js';
 import type { PasswordHasher } from './ports/password-hasher.js';
 
-export const createHasher = (config: Config): PasswordHasher =>
-  createPasswordHasher({
-    memoryKib: config.ARGON2_MEMORY_KIB,
-    timeCost: config.ARGON2_TIME_COST,
-    parallelism: config.ARGON2_PARALLELISM,
-    concurrency: config.ARGON2_CONCURRENCY,
-    queue: config.ARGON2_QUEUE,
-    longestWait: config.ARGON2_WAIT,
-  });
+export const createHasher = (config: Config, metrics: Pick<Metrics, 'shed'>): PasswordHasher =>
+  createPasswordHasher(
+    {
+      memoryKib: config.ARGON2_MEMORY_KIB,
+      timeCost: config.ARGON2_TIME_COST,
+      parallelism: config.ARGON2_PARALLELISM,
+      concurrency: config.ARGON2_CONCURRENCY,
+      queue: config.ARGON2_QUEUE,
+      longestWait: config.ARGON2_WAIT,
+    },
+    () => metrics.shed('hashes'),
+  );
 
 /** What the administration stands on. */
 export type Ground = Omit<Foundation, 'places' | 'limiterOf' | 'requestLimiterOf' | 'webhookSender' | 'eventLoop'>;
@@ -83,7 +87,7 @@ const composeWebhooks = (config: Config, { database, keks, clock, random }: Grou
 export function composeAdministration(
   config: Config,
   ground: Ground,
-  hasher = createHasher(config),
+  hasher = createHasher(config, ground.metrics),
   { keys, signingKeys } = composeKeys(config, ground),
   revocations = composeRevocations(config, ground),
 ): Administration {

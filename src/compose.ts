@@ -71,7 +71,7 @@ export function compose(config: Config, foundation: Foundation): Services {
   const accessTokens = createAccessTokenIssuer(config.ISSUER, keys);
   const tokens = createSessionTokens(accessTokens, ids.jti);
   const verify = composeVerifier(config, foundation, keys);
-  const hasher = createHasher(config);
+  const hasher = createHasher(config, metrics);
   const sessions = createSessions({ store: sessionStore, verify, revocations, clock });
   const revocationStore = createRevocationStore(database);
   return {

@@ -28,14 +28,18 @@ const LAST_WEIGHT = 0.2;
 /** Never the password of anybody: it is only hashed to have something of the configured cost to compare with. */
 const NOBODYS_PASSWORD = 'nobody has this password';
 
-export function createPasswordHasher(settings: HasherSettings): PasswordHasher {
+/** `refused` is called for each caller who is sent away. */
+export function createPasswordHasher(settings: HasherSettings, refused: () => void = () => {}): PasswordHasher {
   const { memoryKib: memoryCost, timeCost, parallelism, concurrency, queue, longestWait } = settings;
   const cost = { memoryCost, timeCost, parallelism };
   const limit = pLimit(concurrency);
 
   /** Milliseconds that a hash takes; 0 until there was one. */
   let usual = 0;
-  const overloaded = () => new Refusal('overloaded', { retryAfter: RETRY_AFTER_S });
+  const overloaded = () => {
+    refused();
+    return new Refusal('overloaded', { retryAfter: RETRY_AFTER_S });
+  };
 
   /** Callers that somebody who comes now finds before him, beyond those whose hash is computed at once. */
   const ahead = () => limit.activeCount + limit.pendingCount - concurrency;
