@@ -4,7 +4,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { rotate } from '../../src/adapters/postgres/session-store.js';
+import { rotate } from '../../src/adapters/postgres/rotation.js';
 import { sha256 } from '../../src/domain/refresh-token.js';
 import { temporaryFolder } from '../../test/support/process.js';
 import { findBinary } from '../../test/support/servers.js';
@@ -17,12 +17,12 @@ import { store } from './stored.js';
 
 /** The same work where nobody follows the sessions: each keeps its secret, all have the same, and any generation will do. */
 const replaced: Record<string, string> = {
-  's.generation = $2': 's.generation >= 0',
-  's.id = $1': "s.id = ('01900000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid",
-  $8: "('a key of as many characters as a hash has ' || :key)",
-  $13: 'NULL',
-  $14: 'NULL',
-  $15: 'NULL',
+  's.generation = $2::integer': 's.generation >= 0',
+  's.id = $1::uuid': "s.id = ('01900000-0000-7000-8000-' || lpad(to_hex(:n::bigint), 12, '0'))::uuid",
+  '$8::text': "('a key of as many characters as a hash has ' || :key)",
+  '$13::text': 'NULL',
+  '$14::text': 'NULL',
+  '$15::timestamptz': 'NULL',
 };
 
 function scriptFor(sessions: number): string {

@@ -2,56 +2,15 @@
 import type { SessionId, SessionWithOwner } from '../../domain/types.js';
 import type { Flags } from '../../ports/detection-store.js';
 import type { SessionStore } from '../../ports/session-store.js';
-import { AUDIT_VALUES, auditInsert, auditValues } from './audit.js';
+import { auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
 import { endedByRule } from './revocation-store.js';
+import { createRotation } from './rotation.js';
 import { endSession, endSessionsOf, lockUser, revokeOwner } from './session-ending.js';
-import {
-  at,
-  flaggedOf,
-  type RotatedRow,
-  type Row,
-  returned,
-  rotated,
-  toDomain,
-  toTokenSource,
-} from './session-rows.js';
+import { at, flaggedOf, type Row, returned, toDomain } from './session-rows.js';
 
 const withOwner = 'FROM sessions s JOIN users u ON u.id = s.user_id JOIN clients c ON c.client_id = s.client_id';
 const find: Statement = { name: 'session_find', text: `SELECT ${returned} ${withOwner} WHERE s.id = $1` };
-
-/**
- * The whole transaction of a refresh, in one round trip. Whoever comes second waits for the first one's commit, sees
- * that the generation has moved, and changes nothing. The tag is compared by its hash, so that how long it takes tells
- * nothing of it. `rotations - 4` takes away the fifth entry: the row stays as large as it is. A place goes with its
- * address: an old one never stands beside a new address. A step-up that is pending is passed by whoever gave the password
- * for that very one, and by nobody else; the row is looked at again after a wait for whoever has asked for it just now.
- */
-export const rotate: Statement = {
-  name: 'session_rotate',
-  text: `UPDATE sessions s SET
-      generation = s.generation + 1,
-      previous_hash = s.current_hash,
-      current_hash = $6,
-      rotation_salt = $7,
-      rotations = (jsonb_build_array(jsonb_build_object('at', $9::bigint, 'key', $8::text)) || s.rotations) - 4,
-      idle_expires_at = least($10::timestamptz + make_interval(secs => c.idle_ttl), s.expires_at),
-      last_seen_at = greatest($10::timestamptz, s.last_seen_at),
-      ip = coalesce($11::text, s.ip),
-      place = CASE WHEN $11::text IS NULL THEN s.place ELSE $14::text END,
-      user_agent = coalesce($12::text, s.user_agent),
-      step_up_at = NULL
-    FROM users u, clients c
-    WHERE s.id = $1 AND s.generation = $2 AND s.current_hash = $3
-      AND sha256(substring(keyturn_hmac_sha256(s.family_key, $4) FOR 16)) = $5
-      AND s.revoked_at IS NULL AND s.idle_expires_at > $10 AND s.expires_at > $10 AND ${endedByRule} IS NULL
-      AND ($8::text IS NULL OR s.rotations -> 0 ->> 'key' IS DISTINCT FROM $8)
-      AND ($13::text IS NULL OR s.client_id = $13)
-      AND s.step_up_at IS NOT DISTINCT FROM $15::timestamptz
-      AND u.id = s.user_id AND u.disabled_at IS NULL
-      AND c.client_id = s.client_id AND c.required_roles <@ u.roles
-    RETURNING ${rotated}`,
-};
 
 /**
  * No token: the one that was presented is good by itself. The rest is as in a rotation. Seconds are compared, as whoever
@@ -98,22 +57,6 @@ const create: Statement = {
     SELECT id FROM created`,
 };
 
-const ROTATION_VALUES = 15;
-const ofTheSession = { actor: `'user:' || user_id`, user_id: 'user_id', client_id: 'client_id' };
-
-/** The same with so many audit events: whose session it was is known when the row has been found. */
-function rotateAudited(events: number): Statement {
-  const inserts = Array.from({ length: events }, (_, i) => {
-    const first = ROTATION_VALUES + 1 + i * AUDIT_VALUES;
-    return `audited_${i} AS (${auditInsert(first, 'FROM rotated', ofTheSession)})`;
-  });
-  return {
-    name: `session_rotate_audited_${events}`,
-    text: `WITH rotated AS (${rotate.text}), ${inserts.join(', ')} SELECT * FROM rotated`,
-  };
-}
-const rotateWith = [rotate, rotateAudited(1), rotateAudited(2)];
-
 const listLive: Statement = {
   name: 'session_list',
   text: `SELECT id, client_id, device_name, user_agent, ip, place, created_at, last_seen_at, flagged_at, flags
@@ -154,29 +97,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
     return one(await database.query<Row>(find, [id]));
   },
 
-  async rotate(attempt) {
-    const statement = rotateWith[attempt.audits.length];
-    if (statement === undefined) throw new Error('a rotation is told of by two events at most');
-    const [row] = await database.query<RotatedRow>(statement, [
-      attempt.sessionId,
-      attempt.generation,
-      attempt.secretHash,
-      attempt.signed,
-      attempt.tagHash,
-      attempt.nextHash,
-      attempt.salt,
-      attempt.key,
-      attempt.at,
-      new Date(attempt.at),
-      attempt.caller.ip,
-      attempt.caller.userAgent,
-      attempt.clientId,
-      attempt.caller.place,
-      attempt.proved && new Date(attempt.proved),
-      ...attempt.audits.flatMap(auditValues),
-    ]);
-    return row === undefined ? null : toTokenSource(row, attempt);
-  },
+  rotate: createRotation(database),
 
   async slide({ sessionId, at: now, caller }) {
     type UsedRow = Row & { last_seen_at: Date };
