@@ -27,6 +27,14 @@ const names = Object.keys(settings) as (keyof ClientSettings)[];
 const columns = Object.values(settings).map(([column]) => column);
 const parameters = (first: number) => Object.values(settings).map(([, type], i) => `$${first + i}::${type}`);
 
+/** Each login looks for its client. The names are Prisma's. */
+const find: Statement = {
+  name: 'client_find',
+  text: `SELECT client_id AS "clientId", type, secret_hash AS "secretHash", created_at AS "createdAt",
+      ${Object.entries(settings).map(([name, [column]]) => `${column} AS "${name}"`)}
+    FROM clients WHERE client_id = $1`,
+};
+
 const update: Statement = {
   name: 'client_update',
   text: `WITH changed AS (
@@ -65,8 +73,8 @@ const toDomain = (row: Row): Client => ({
 
 export const createClientStore = (database: Database): ClientStore => ({
   async find(clientId) {
-    const row = await database.orm((prisma) => prisma.client.findUnique({ where: { clientId } }));
-    return row && toDomain(row);
+    const [row] = await database.query<Row>(find, [clientId]);
+    return row === undefined ? null : toDomain(row);
   },
 
   async create(client, event) {

@@ -7,6 +7,15 @@ import type { User as Row } from './generated/client.js';
 import { ownerRevocation } from './revocation-store.js';
 import { deleteSessionsOf, endSessionsOf, lockUser } from './session-ending.js';
 
+/** Each login looks for one: written by hand, since Prisma's own takes four times as long. The names are Prisma's. */
+const columns = `id, email, email_verified AS "emailVerified", password_hash AS "passwordHash",
+  password_changed_at AS "passwordChangedAt", roles, disabled_at AS "disabledAt", created_at AS "createdAt"`;
+const find: Statement = { name: 'user_find', text: `SELECT ${columns} FROM users WHERE id = $1` };
+const findByEmailKey: Statement = {
+  name: 'user_find_by_email',
+  text: `SELECT ${columns} FROM users WHERE email_key = $1`,
+};
+
 const setPassword: Statement = {
   name: 'user_set_password',
   text: `UPDATE users SET password_hash = $2, password_changed_at = $3
@@ -43,7 +52,9 @@ const remove: Statement = { name: 'user_delete', text: 'DELETE FROM users WHERE 
 const removeSessions = deleteSessionsOf('user_id');
 const revoke = ownerRevocation('sub', true);
 
-const toDomain = (row: Row): User => ({
+type Found = Omit<Row, 'emailKey'>;
+
+const toDomain = (row: Found): User => ({
   id: row.id as UserId,
   email: row.email,
   emailVerified: row.emailVerified,
@@ -80,13 +91,13 @@ export const createUserStore = (database: Database): UserStore => {
     },
 
     async findByEmailKey(emailKey) {
-      const row = await database.orm((prisma) => prisma.user.findUnique({ where: { emailKey } }));
-      return row && toDomain(row);
+      const [row] = await database.query<Found>(findByEmailKey, [emailKey]);
+      return row === undefined ? null : toDomain(row);
     },
 
     async find(id) {
-      const row = await database.orm((prisma) => prisma.user.findUnique({ where: { id } }));
-      return row && toDomain(row);
+      const [row] = await database.query<Found>(find, [id]);
+      return row === undefined ? null : toDomain(row);
     },
 
     async list(after, limit) {
