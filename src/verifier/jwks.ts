@@ -1,5 +1,5 @@
 /** Which keys of a JWKS (RFC 7517) may verify: those that say for what they are, and are as good as they say. */
-import { type CryptoKey, importJWK } from 'jose';
+import { type IsSigned, type NodeCrypto, signatureCheck } from './signature.js';
 import { isObject, type JsonObject } from './strict-json.js';
 import type { Algorithm } from './token.js';
 
@@ -7,11 +7,9 @@ export interface Key {
   readonly alg: Algorithm;
   /** What it is made of: two keys of one name are the same only if this is. */
   readonly material: string;
-  readonly key: CryptoKey;
+  readonly isSigned: IsSigned;
 }
 
-/** RFC 7518 §3.3. */
-const MIN_RSA_BITS = 2048;
 /** More than any rotation needs; bounds the work that a broken issuer can cause. */
 const MAX_KEYS = 64;
 
@@ -27,23 +25,23 @@ const hasRightUse = ({ use, key_ops: operations }: JsonObject): boolean =>
   (use === undefined || use === 'sig') &&
   (operations === undefined || (Array.isArray(operations) && operations.includes('verify')));
 
-async function readKey(jwk: JsonObject, alg: Algorithm, known: Key | undefined): Promise<Key | null> {
+async function readKey(
+  jwk: JsonObject,
+  alg: Algorithm,
+  known: Key | undefined,
+  crypto: NodeCrypto | null,
+): Promise<Key | null> {
   const { fixed, members } = shapes[alg];
   if (!hasRightUse(jwk) || Object.entries(fixed).some(([name, value]) => jwk[name] !== value)) return null;
   const publicJwk = { ...fixed, ...Object.fromEntries(members.map((name) => [name, jwk[name]])) };
   const material = JSON.stringify([alg, publicJwk]);
   if (known?.material === material) return known;
   try {
-    const key = await importJWK(publicJwk, alg);
-    if (key instanceof Uint8Array || bitsOf(key) < MIN_RSA_BITS) return null;
-    return Object.freeze({ alg, material, key });
+    return Object.freeze({ alg, material, isSigned: await signatureCheck(publicJwk, alg, crypto) });
   } catch {
     return null;
   }
 }
-
-const bitsOf = ({ algorithm }: CryptoKey): number =>
-  'modulusLength' in algorithm ? Number(algorithm.modulusLength) : Number.POSITIVE_INFINITY;
 
 /**
  * The usable keys of a set, by `kid`; of two with one name the first. A key that is in `known` as it was stays the same
@@ -53,12 +51,13 @@ export async function readKeys(
   keys: readonly unknown[],
   algorithms: readonly Algorithm[],
   known: ReadonlyMap<string, Key>,
+  crypto: NodeCrypto | null,
 ): Promise<Map<string, Key>> {
   const usable = new Map<string, Key>();
   for (const jwk of keys.slice(0, MAX_KEYS)) {
     if (!isObject(jwk) || typeof jwk.kid !== 'string' || usable.has(jwk.kid)) continue;
     const alg = algorithms.find((accepted) => accepted === jwk.alg);
-    const key = alg && (await readKey(jwk, alg, known.get(jwk.kid)));
+    const key = alg && (await readKey(jwk, alg, known.get(jwk.kid), crypto));
     if (key) usable.set(jwk.kid, key);
   }
   return usable;

@@ -79,7 +79,7 @@ export function createKeyCache({ jwksUri, algorithms }: KeyCacheOptions, world: 
       const response = await get(world, { url: jwksUri, what, accept, signal });
       const { keys: list } = await readJson(response, MAX_JWKS_BYTES, what);
       if (!Array.isArray(list)) throw new HttpFailure('the JWKS has no keys');
-      keys = await readKeys(list, algorithms, keys);
+      keys = await readKeys(list, algorithms, keys, world.nodeCrypto);
       fetchedAt = askedAt;
       maxAge = maxAgeOf(response.headers);
       failures = 0;

@@ -11,8 +11,16 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** How deep arrays and objects may nest; nothing in a token is deeper than 3. */
 const MAX_DEPTH = 16;
 
+/** Of Node: ten times as fast as what can be had everywhere. */
+const { Buffer } = globalThis as { Buffer?: Pick<typeof globalThis.Buffer, 'from'> };
+
 /** Null unless `text` is the canonical spelling of some bytes: no padding, no blanks, no stray bits. */
 export function fromBase64url(text: string): Uint8Array | null {
+  if (Buffer !== undefined) {
+    // It skips what does not belong there, so that the spelling is another one then.
+    const bytes = Buffer.from(text, 'base64url');
+    return bytes.toString('base64url') === text ? bytes : null;
+  }
   try {
     const bytes = base64url.decode(text);
     return base64url.encode(bytes) === text ? bytes : null;
@@ -28,7 +36,7 @@ export function readObject(part: string): JsonObject | null {
   try {
     const text = utf8.decode(bytes);
     const value: unknown = JSON.parse(text);
-    return isObject(value) && isUnambiguous(text) ? value : null;
+    return isObject(value) && isUnambiguous(text, value) ? value : null;
   } catch {
     return null;
   }
@@ -38,32 +46,42 @@ export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Goes through the tokens of a text that is known to be JSON. In valid JSON a string is a member's name exactly when an
- * object is open and the last structural character was `{` or `,`.
+ * Whether every member of every object in the text, which is known to be JSON, is in the value that was read from it, and
+ * every string is Unicode. A string that a colon follows is a member's name, in valid JSON; of two with one name the value
+ * has one.
  */
-function isUnambiguous(json: string): boolean {
-  const open: (Set<string> | null)[] = [];
-  let expectName = false;
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
-    if (token.startsWith('"')) {
-      const text: string = JSON.parse(token);
-      if (!text.isWellFormed()) return false;
-      const names = open.at(-1);
-      if (expectName && names) {
-        if (names.has(text)) return false;
-        names.add(text);
-      }
-      expectName = false;
-    } else if (token === '{' || token === '[') {
-      open.push(token === '{' ? new Set() : null);
-      if (open.length > MAX_DEPTH) return false;
-      expectName = token === '{';
-    } else if (token === '}' || token === ']') {
-      open.pop();
-      expectName = false;
-    } else {
-      expectName = token === ',' && open.at(-1) !== null;
-    }
+function isUnambiguous(json: string, value: unknown): boolean {
+  let names = 0;
+  for (let at = json.indexOf('"'); at !== -1; at = json.indexOf('"', at)) {
+    at = endOfString(json, at + 1);
+    while (isBlank(json.charCodeAt(at))) at++;
+    if (json[at] === ':') names++;
   }
-  return true;
+  return names === membersOf(value, 1);
+}
+
+const BACKSLASH = '\\';
+const isBlank = (code: number): boolean => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
+
+/** The place behind the quotation mark that ends the string whose text begins at `from`. */
+function endOfString(json: string, from: number): number {
+  let end = json.indexOf('"', from);
+  for (;;) {
+    let escapes = 0;
+    while (json[end - 1 - escapes] === BACKSLASH) escapes++;
+    if (escapes % 2 === 0) return end + 1;
+    end = json.indexOf('"', end + 1);
+  }
+}
+
+/** Of all objects in it; NaN, which equals nothing, where it is too deep or has a string that is not Unicode. */
+function membersOf(value: unknown, depth: number): number {
+  if (typeof value === 'string') return value.isWellFormed() ? 0 : Number.NaN;
+  if (typeof value !== 'object' || value === null) return 0;
+  if (depth > MAX_DEPTH) return Number.NaN;
+  if (Array.isArray(value)) return value.reduce((sum: number, entry) => sum + membersOf(entry, depth + 1), 0);
+  return Object.entries(value).reduce(
+    (sum, [name, entry]) => (name.isWellFormed() ? sum + 1 + membersOf(entry, depth + 1) : Number.NaN),
+    0,
+  );
 }

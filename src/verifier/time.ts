@@ -1,3 +1,5 @@
+import { type NodeCrypto, nodeCrypto } from './signature.js';
+
 /** The world as the verifier sees it, in one place, so that tests can bring another. */
 export interface World {
   fetch: typeof globalThis.fetch;
@@ -9,6 +11,8 @@ export interface World {
   after(ms: number, work: () => void): () => void;
   /** From 0 up to, not including, 1. */
   random(): number;
+  /** Where there is Node's own. */
+  nodeCrypto: NodeCrypto | null;
 }
 
 export const systemWorld = (fetch?: typeof globalThis.fetch): World => ({
@@ -21,6 +25,7 @@ export const systemWorld = (fetch?: typeof globalThis.fetch): World => ({
     return () => clearTimeout(timer);
   },
   random: () => Math.random(),
+  nodeCrypto: nodeCrypto(),
 });
 
 /** A longer one would go off at once. */

@@ -34,11 +34,19 @@ const malformed = (): VerifyError => new VerifyError('token_malformed');
 /** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
 
+/** JWS Compact Serialization (RFC 7515 §3.1). */
+export interface SignedToken {
+  token: string;
+  signingInput: string;
+  signature: Uint8Array;
+}
+
 export interface ParsedToken {
   alg: Algorithm;
   kid: string;
   /** Not to be believed before the signature has been checked. */
   claims: JsonObject;
+  signed: SignedToken;
 }
 
 /** Throws VerifyError `token_malformed` or `unsupported_algorithm`. */
@@ -58,8 +66,10 @@ export function parseToken(token: string, algorithms: readonly Algorithm[]): Par
   if (typeof kid !== 'string') throw malformed();
 
   const claims = readObject(claimsPart);
-  if (claims === null || fromBase64url(signaturePart) === null) throw malformed();
-  return { alg, kid, claims };
+  const signature = fromBase64url(signaturePart);
+  if (claims === null || signature === null) throw malformed();
+  const signingInput = token.slice(0, token.lastIndexOf('.'));
+  return { alg, kid, claims, signed: { token, signingInput, signature } };
 }
 
 const isString = (value: unknown): value is string => typeof value === 'string';

@@ -2,6 +2,7 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Test } from 'tap';
 import type { VerifierOptions } from '../../src/verifier/options.js';
+import { nodeCrypto } from '../../src/verifier/signature.js';
 import type { World } from '../../src/verifier/time.js';
 import { createVerifierIn, type Verifier } from '../../src/verifier/verifier.js';
 import { type Forge, forgeOf } from './forge.js';
@@ -25,6 +26,7 @@ export function fakeWorld(fetch: typeof globalThis.fetch, start = Date.UTC(2026,
     now: () => start + elapsed,
     monotonic: () => elapsed,
     random: () => 0.5,
+    nodeCrypto: nodeCrypto(),
     after(ms, work) {
       const timer = { at: elapsed + ms, work };
       timers.add(timer);
@@ -112,7 +114,8 @@ export function forgeWith(key: SigningPair, changes: Json = {}): Forge {
   return forgeOf({ ...key, header: { alg: 'RS256', kid: key.kid, typ: 'at+jwt' }, claims: claimsAt(NOW, changes) });
 }
 
-export function bench(t: Test, options: Partial<VerifierOptions> = {}): Bench {
+/** `crypto` is null for a place where there is no Node. */
+export function bench(t: Test, options: Partial<VerifierOptions> = {}, crypto = nodeCrypto()): Bench {
   const key = rsaKey('Key-1');
   const jwks: Jwks = {
     keys: [key.publicJwk],
@@ -124,6 +127,7 @@ export function bench(t: Test, options: Partial<VerifierOptions> = {}): Bench {
     jwks.asked.push(String(input));
     return jwks.answer?.() ?? new Response(JSON.stringify({ keys: jwks.keys }), { headers: jwks.headers });
   });
+  world.nodeCrypto = crypto;
   const another = (more: Partial<VerifierOptions> = {}) => {
     const other = createVerifierIn(world, { issuer: AUTH, audience: AUDIENCE, ...options, ...more });
     t.teardown(() => other.close());

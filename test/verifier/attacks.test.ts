@@ -4,11 +4,15 @@ import { attacks, startTrap } from '../support/attacks.js';
 import { AUTH, bench } from '../support/verifier.js';
 
 const { forge, outcome, jwks, another } = bench(t);
+const elsewhere = bench(t, {}, null);
 const trap = await startTrap(t);
 
 for (const [name, table] of Object.entries(attacks(forge, trap.url))) {
   t.test(name, async (t) => {
-    for (const { name, token, expect } of table) t.equal(await outcome(token), expect, name);
+    for (const { name, token, expect } of table) {
+      t.equal(await outcome(token), expect, name);
+      t.equal(await elsewhere.outcome(token), expect, `${name}, without Node's own crypto`);
+    }
   });
 }
 

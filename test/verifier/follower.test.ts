@@ -80,6 +80,7 @@ t.test('cut off it knows what it knew, and refuses everything when that is too o
   t.equal(await outcome(), 'revocation_unknown');
   t.equal(await outcome({ jti: 'bad' }), 'token_revoked', 'what is known is known');
   t.equal(await outcome({ exp: NOW - 10 }), 'token_expired');
+  await soon(() => problems.some(({ message }) => message.includes('502')), 'it has tried again');
   const error = await verifier.verify(forgeWith(key, { iss: feed.url }).token()).catch((error) => error);
   t.match(error, { status: 503, retryAfter: 1, wwwAuthenticate: null });
   t.match(error.cause.message, '502 bad_gateway', 'it says why');
