@@ -1,7 +1,7 @@
 import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, type Grant, instant, type Sha256 } from '../../domain/types.js';
 import type { ClientStore } from '../../ports/client-store.js';
-import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
+import { appendAudit, auditInsert, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { Client as Row } from './generated/client.js';
@@ -26,6 +26,28 @@ const settings = {
 const names = Object.keys(settings) as (keyof ClientSettings)[];
 const columns = Object.values(settings).map(([column]) => column);
 const parameters = (first: number) => Object.values(settings).map(([, type], i) => `$${first + i}::${type}`);
+
+/** As the models of Prisma name them. */
+const returned = [
+  ...['client_id AS "clientId"', 'type', 'secret_hash AS "secretHash"', 'created_at AS "createdAt"'],
+  ...names.map((name) => `${settings[name][0]} AS "${name}"`),
+].join(', ');
+const find: Statement = { name: 'client_find', text: `SELECT ${returned} FROM clients WHERE client_id = $1` };
+const ofBrowsers: Statement = {
+  name: 'client_of_browsers',
+  text: `SELECT client_id AS "clientId", token_delivery AS "tokenDelivery", renew_after AS "renewAfter",
+      cors_origins AS "corsOrigins"
+    FROM clients WHERE token_delivery = 'header' OR cors_origins <> '{}'`,
+};
+
+const create: Statement = {
+  name: 'client_create',
+  text: `WITH created AS (
+      INSERT INTO clients (client_id, type, secret_hash, created_at, ${columns})
+      VALUES ($1, $2, $3, $4, ${parameters(5)})
+    ), audited AS (${auditInsert(5 + names.length)})
+    SELECT 1`,
+};
 
 const update: Statement = {
   name: 'client_update',
@@ -65,36 +87,18 @@ const toDomain = (row: Row): Client => ({
 
 export const createClientStore = (database: Database): ClientStore => ({
   async find(clientId) {
-    const row = await database.orm((prisma) => prisma.client.findUnique({ where: { clientId } }));
-    return row && toDomain(row);
+    const [row] = await database.query<Row>(find, [clientId]);
+    return row === undefined ? null : toDomain(row);
   },
 
   async create(client, event) {
-    const data = {
-      ...client,
-      secretHash: client.secretHash && new Uint8Array(client.secretHash),
-      audiences: [...client.audiences],
-      scopes: [...client.scopes],
-      grants: [...client.grants],
-      requiredRoles: [...client.requiredRoles],
-      corsOrigins: [...client.corsOrigins],
-      createdAt: new Date(client.createdAt),
-    };
-    return unlessTaken(
-      database.orm((prisma) =>
-        prisma.$transaction([prisma.client.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
-      ),
-    );
+    const { clientId, type, secretHash, createdAt } = client;
+    const values = [clientId, type, secretHash, new Date(createdAt), ...names.map((name) => client[name])];
+    return unlessTaken(database.query(create, [...values, ...auditValues(event)]));
   },
 
   async ofBrowsers() {
-    const rows = await database.orm((prisma) =>
-      prisma.client.findMany({
-        where: { OR: [{ tokenDelivery: 'header' }, { NOT: { corsOrigins: { isEmpty: true } } }] },
-        select: { clientId: true, tokenDelivery: true, renewAfter: true, corsOrigins: true },
-      }),
-    );
-    return rows.map((row) => ({ ...row, tokenDelivery: row.tokenDelivery as Client['tokenDelivery'] }));
+    return database.query(ofBrowsers, []);
   },
 
   async list(after, limit) {
