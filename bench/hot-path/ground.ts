@@ -30,6 +30,13 @@ const SERVICE_SETTINGS = {
   LIMIT_CHECKS: UNREACHED,
 };
 const READY_MS = 60_000;
+/** What the image tells Node. */
+const NODE_FLAGS = (JSON.parse(entrypoint()) as string[]).filter((word) => word.startsWith('--'));
+
+function entrypoint(): string {
+  const file = readFileSync(new URL('../../../Dockerfile', import.meta.url), 'utf8');
+  return /^ENTRYPOINT (.*)$/m.exec(file)?.[1] ?? '[]';
+}
 
 export interface Process {
   pid: number;
@@ -83,7 +90,7 @@ export async function startGround(scope: Scope): Promise<Ground> {
       };
       const begun = performance.now();
       const child = await onMeasuredCore(async () =>
-        spawn(process.execPath, [...execArgv, KEYTURN, 'serve'], {
+        spawn(process.execPath, [...NODE_FLAGS, ...execArgv, KEYTURN, 'serve'], {
           env: { PATH: process.env.PATH, ...all },
           cwd: folder,
           stdio: ['ignore', log, log],
