@@ -12,6 +12,7 @@ import { KEYTURN, temporaryFolder } from '../../test/support/process.js';
 import type { Scope } from '../../test/support/scope.js';
 import { freePort, startPostgres, startRedis, stopProcess } from '../../test/support/servers.js';
 import { PASSWORD } from '../../test/support/service.js';
+import { image } from './image.js';
 import { onMeasuredCore, startUnit, type Unit } from './processor.js';
 
 export const EMAIL = 'ada@example.com';
@@ -30,13 +31,6 @@ const SERVICE_SETTINGS = {
   LIMIT_CHECKS: UNREACHED,
 };
 const READY_MS = 60_000;
-/** What the image tells Node. */
-const NODE_FLAGS = (JSON.parse(entrypoint()) as string[]).filter((word) => word.startsWith('--'));
-
-function entrypoint(): string {
-  const file = readFileSync(new URL('../../../Dockerfile', import.meta.url), 'utf8');
-  return /^ENTRYPOINT (.*)$/m.exec(file)?.[1] ?? '[]';
-}
 
 export interface Process {
   pid: number;
@@ -90,8 +84,8 @@ export async function startGround(scope: Scope): Promise<Ground> {
       };
       const begun = performance.now();
       const child = await onMeasuredCore(async () =>
-        spawn(process.execPath, [...NODE_FLAGS, ...execArgv, KEYTURN, 'serve'], {
-          env: { PATH: process.env.PATH, ...all },
+        spawn(process.execPath, [...image.nodeFlags, ...execArgv, KEYTURN, 'serve'], {
+          env: { PATH: process.env.PATH, ...image.environment, ...all },
           cwd: folder,
           stdio: ['ignore', log, log],
         }),
