@@ -23,7 +23,9 @@ FROM ${NODE_IMAGE}
 # Docker gives a new volume the owner and the mode of the folder it covers, so that neither of these two needs root. A
 # data folder is only used without a DATABASE_URL.
 RUN install -d -o node -g node -m 0700 /var/lib/keyturn/keys /var/lib/keyturn/data
+# Of glibc's areas of memory there would be one a thread, and in each some that is never used again: 8 MB.
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     HOST=0.0.0.0 \
     PORT=3000 \
     KEYS_DIR=/var/lib/keyturn/keys \
@@ -40,5 +42,6 @@ STOPSIGNAL SIGTERM
 # Liveness alone: a container is not to be restarted because its database is away. Load balancers ask /readyz.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/src/cli/keyturn.js"]
+# V8 would take 32 MB for what has just been made, and gains nothing by it here.
+ENTRYPOINT ["node", "--max-semi-space-size=4", "dist/src/cli/keyturn.js"]
 CMD ["serve"]

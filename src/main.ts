@@ -7,6 +7,7 @@ import { migrate } from './adapters/postgres/migrate.js';
 import { createMetrics } from './adapters/prometheus/metrics.js';
 import { systemClock } from './adapters/system/clock.js';
 import { watchEventLoop } from './adapters/system/event-loop.js';
+import { keepHeapSmall } from './adapters/system/heap.js';
 import { systemRandom } from './adapters/system/random.js';
 import { within } from './adapters/system/within.js';
 import { welcome } from './cli/welcome.js';
@@ -44,6 +45,7 @@ const DRAIN_MS = 20_000;
 
 /** Resolves when the service listens; it then runs until a signal ends the process. */
 export async function serve(config: Config, log: Logger): Promise<void> {
+  keepHeapSmall();
   let stop: (() => Promise<void>) | null = null;
   let stopping = false;
   const onSignal = (signal: string) => {

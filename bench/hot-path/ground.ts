@@ -12,6 +12,7 @@ import { KEYTURN, temporaryFolder } from '../../test/support/process.js';
 import type { Scope } from '../../test/support/scope.js';
 import { freePort, startPostgres, startRedis, stopProcess } from '../../test/support/servers.js';
 import { PASSWORD } from '../../test/support/service.js';
+import { image } from './image.js';
 import { onMeasuredCore, startUnit, type Unit } from './processor.js';
 
 export const EMAIL = 'ada@example.com';
@@ -83,8 +84,8 @@ export async function startGround(scope: Scope): Promise<Ground> {
       };
       const begun = performance.now();
       const child = await onMeasuredCore(async () =>
-        spawn(process.execPath, [...execArgv, KEYTURN, 'serve'], {
-          env: { PATH: process.env.PATH, ...all },
+        spawn(process.execPath, [...image.nodeFlags, ...execArgv, KEYTURN, 'serve'], {
+          env: { PATH: process.env.PATH, ...image.environment, ...all },
           cwd: folder,
           stdio: ['ignore', log, log],
         }),

@@ -20,13 +20,16 @@ const lengthOf = (text: string): number => [...text].length;
 /** Longer than any that was ever accepted: can't be right. */
 export const isTooLong = (normalized: string): boolean => lengthOf(normalized) > MAX_PASSWORD_LENGTH;
 
-function problemsOf(normalized: string, email: Email, isCommon: (lowerCase: string) => boolean): PasswordProblem[] {
+/** Whether a password, in lower case, is one that everybody tries first. */
+export type IsCommon = (lowerCase: string) => Promise<boolean>;
+
+async function problemsOf(normalized: string, email: Email, isCommon: IsCommon): Promise<PasswordProblem[]> {
   const lowerCase = normalized.toLowerCase();
   const local = email.key.slice(0, email.key.lastIndexOf('@'));
   const reasons: PasswordProblem[] = [];
   if (lengthOf(normalized) < MIN_PASSWORD_LENGTH) reasons.push('too_short');
   if (isTooLong(normalized)) reasons.push('too_long');
-  if (isCommon(lowerCase)) reasons.push('too_common');
+  if (await isCommon(lowerCase)) reasons.push('too_common');
   const names = local.length >= MIN_TELLING_LOCAL_PART ? [email.key, local] : [email.key];
   if (names.some((name) => lowerCase.includes(name.normalize('NFKC')))) reasons.push('contains_email');
   return reasons;
@@ -36,10 +39,10 @@ function problemsOf(normalized: string, email: Email, isCommon: (lowerCase: stri
 export type AcceptPassword = (password: string, email: Email) => Promise<string>;
 
 export const createAcceptPassword =
-  (isCommon: (lowerCase: string) => boolean, breached: BreachedPasswords): AcceptPassword =>
+  (isCommon: IsCommon, breached: BreachedPasswords): AcceptPassword =>
   async (password, email) => {
     const normalized = normalizePassword(password);
-    const reasons = problemsOf(normalized, email, isCommon);
+    const reasons = await problemsOf(normalized, email, isCommon);
     // Nobody else is asked about what is refused anyway.
     if (reasons.length === 0 && (await breached.has(normalized))) reasons.push('breached');
     if (reasons.length > 0) throw new Refusal('password_rejected', { extra: { reasons } });

@@ -1,5 +1,5 @@
 /** /v1/users, /v1/login, /v1/me: a person's account. */
-import { Type } from 'typebox';
+
 import { Refusal } from '../domain/errors.js';
 import type { User as DomainUser } from '../domain/types.js';
 import { authenticate } from './bearer.js';
@@ -24,6 +24,7 @@ import {
   User,
 } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 const shown = (user: DomainUser) => ({

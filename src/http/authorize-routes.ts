@@ -3,7 +3,6 @@
  * may send the original request's method, headers and query; of these nothing but the bearer token counts.
  */
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
-import { Type } from 'typebox';
 import type { AccessToken } from '../domain/access-token.js';
 import { Refusal } from '../domain/errors.js';
 import { subjectOf } from '../domain/sessions.js';
@@ -11,6 +10,7 @@ import { check } from './bearer.js';
 import { observe } from './observation.js';
 import { Audience, bearerCodes, bearerSecurity, Closed, refusals, Scope } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 export interface AuthorizeSettings {

@@ -9,7 +9,6 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { createProxies } from './addresses.js';
 import { limitAnswers } from './answer-timeout.js';
@@ -23,6 +22,7 @@ import type { RequestLimits } from './request-limits.js';
 import { logRequest, newOutcome, registerOutcome } from './request-log.js';
 import { measure } from './request-metrics.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 export type BaseServices = Pick<Services, 'issuer' | 'places' | 'metrics'>;

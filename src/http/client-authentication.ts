@@ -1,7 +1,6 @@
 /** How a client says who it is at `/oauth` (RFC 6749 §2.3.1): `client_secret_basic`, `client_secret_post`, or its name. */
 
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import type { ProvedClient } from '../domain/clients.js';
 import { Refusal } from '../domain/errors.js';
 import type { Client } from '../domain/types.js';
@@ -10,6 +9,7 @@ import { formDecode } from './bodies.js';
 import { callerOf } from './request-log.js';
 import { ClientId, isClientId } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 
 /** Of every form at `/oauth`. */
 export const clientFields = {

@@ -1,8 +1,9 @@
 /** /livez: the process answers. /readyz: it can do its work. */
-import { Type } from 'typebox';
+
 import { Refusal } from '../domain/errors.js';
 import { Closed, refusals } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 /** Seconds after which a load balancer may ask again. */

@@ -1,11 +1,11 @@
 /** /oauth/token: the standard token endpoint (RFC 6749), for the grants `refresh_token` and `client_credentials`. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { authenticatedClient, clientFields } from './client-authentication.js';
 import { Audience, bodyCodes, oauthRefusals, RefreshToken, refreshCodes, Scope, TokenResponse } from './schemas.js';
 import type { Services } from './services.js';
 import { type RefreshFrom, refreshAndAnswer, refreshHeaders, refreshOutcome } from './session-routes.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 const Form = Type.Object(

@@ -1,6 +1,5 @@
 /** /v1/revocations: the feed for services that check tokens by themselves, as pages and as server-sent events. */
 import { Socket } from 'node:net';
-import { type TSchema, Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { type Revocation, revocationKinds } from '../domain/revocation.js';
 import { cursorOf, FEED_SCOPE, type Follower, MAX_PAGE } from '../domain/revocation-feed.js';
@@ -8,6 +7,7 @@ import { authorize } from './bearer.js';
 import { createEventStream, type EventStream, event } from './event-stream.js';
 import { bearerRouteCodes, bearerSecurity, Closed, refusals, Timestamp } from './schemas.js';
 import type { Services } from './services.js';
+import { type TSchema, Type } from './type.js';
 import type { App } from './typed.js';
 
 const Cursor = Type.String({ description: 'Opaque: for the next request' });

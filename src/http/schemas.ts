@@ -1,7 +1,8 @@
 /** Shapes that several routes share. Every object is closed: unknown members are refused. */
-import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
+
 import { type ErrorCode, errorCodes } from '../domain/errors.js';
 import { mappings, statusAt } from './errors.js';
+import { type TObject, type TProperties, type TSchema, Type } from './type.js';
 
 export const Closed = <T extends TProperties>(properties: T, options = {}): TObject<T> =>
   Type.Object(properties, { additionalProperties: false, ...options });

@@ -1,7 +1,6 @@
 /** /v1/refresh, /v1/logout, /v1/sessions: the life of a session after its login. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import { Refusal } from '../domain/errors.js';
 import { parseIdempotencyKey, type Refresh } from '../domain/refresh.js';
 import { parseRefreshToken } from '../domain/refresh-token.js';
@@ -25,6 +24,7 @@ import {
   Uuid,
 } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 export const refreshHeaders = Type.Object({

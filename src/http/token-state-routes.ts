@@ -1,10 +1,11 @@
 /** /oauth/revoke (RFC 7009) and /oauth/introspect (RFC 7662): clients give tokens back, and services ask about them. */
-import { Type } from 'typebox';
+
 import { Refusal } from '../domain/errors.js';
 import { anyClient, authenticatedClient, clientFields } from './client-authentication.js';
 import { callerOf } from './request-log.js';
 import { bodyCodes, oauthRefusals } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 const Form = Type.Object(

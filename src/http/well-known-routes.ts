@@ -1,10 +1,10 @@
 /** What other services read: the public keys (RFC 7517) and the metadata (RFC 8414). Served from memory. */
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import { JWKS_MAX_AGE_S } from '../domain/key-ring.js';
 import { refusals } from './schemas.js';
 import type { Services } from './services.js';
+import { Type } from './type.js';
 import type { App } from './typed.js';
 
 const CACHE_CONTROL = `public, max-age=${JWKS_MAX_AGE_S}, stale-while-revalidate=60, stale-if-error=3600`;

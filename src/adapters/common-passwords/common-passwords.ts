@@ -1,6 +1,9 @@
-/** The passwords that everybody tries first: the list of zxcvbn-ts, some 49,000 entries in lower case. */
-import { dictionary } from '@zxcvbn-ts/language-common';
-
-const common: ReadonlySet<string> = new Set((dictionary as Record<string, readonly string[]>)['passwords-common']);
-
-export const isCommonPassword = (lowerCase: string): boolean => common.has(lowerCase);
+/**
+ * The passwords that everybody tries first: the list of zxcvbn-ts, some 49,000 entries in lower case. Loaded for the first
+ * password that somebody wants; it then takes 5 MB.
+ */
+export async function isCommonPassword(lowerCase: string): Promise<boolean> {
+  const { dictionary } = await import('@zxcvbn-ts/language-common');
+  // A third of a millisecond beside a hash of fifty, and no second structure in memory.
+  return dictionary['passwords-common'].includes(lowerCase);
+}

@@ -1,10 +1,9 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PGlite, type Transaction } from '@electric-sql/pglite';
-import { PrismaPGlite } from 'pglite-prisma-adapter';
 import { availability } from '../postgres/availability.js';
 import type { Database, Sql } from '../postgres/database.js';
-import { PrismaClient } from '../postgres/generated/client.js';
+import { modelsWhenUsed } from '../postgres/models.js';
 import { type FolderLock, lockFolder } from './folder-lock.js';
 
 /** Opens the database in `folder`, or one in memory when it is null. Throws FolderInUse. */
@@ -47,13 +46,16 @@ async function openCluster(folder: string): Promise<PGlite> {
 }
 
 function wrap(pglite: PGlite, onClosed: () => void): Database {
-  const prisma = new PrismaClient({ adapter: new PrismaPGlite(pglite), errorFormat: 'minimal' });
+  const models = modelsWhenUsed(async () => {
+    const { PrismaPGlite } = await import('pglite-prisma-adapter');
+    return new PrismaPGlite(pglite);
+  });
   const sqlOf = (connection: PGlite | Transaction): Sql => ({
     query: async <Row>({ text }: { text: string }, values: readonly unknown[]) =>
       (await connection.query<Row>(text, [...values])).rows,
   });
   return availability({
-    orm: (work) => work(prisma),
+    orm: models.orm,
     query: sqlOf(pglite).query,
     transaction: (work) => pglite.transaction((tx) => work(sqlOf(tx))),
     // There is only the one connection.
@@ -65,7 +67,7 @@ function wrap(pglite: PGlite, onClosed: () => void): Database {
         },
       }),
     async close() {
-      await prisma.$disconnect();
+      await models.close();
       if (!pglite.closed) await pglite.close();
       onClosed();
     },

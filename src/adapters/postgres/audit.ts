@@ -3,25 +3,6 @@ import type { AuditEvent } from '../../domain/types.js';
 import type { AuditLog } from '../../ports/audit-log.js';
 import type { Database, Sql, Statement } from './database.js';
 
-/** For Prisma, and for the hand-written statements below. */
-export const auditRow = (event: AuditEvent) => ({
-  at: new Date(event.at),
-  event: event.event,
-  outcome: event.outcome,
-  actor: event.actor,
-  userId: event.userId ?? null,
-  sessionId: event.sessionId ?? null,
-  clientId: event.clientId ?? null,
-  jti: event.jti ?? null,
-  bySessionId: event.bySessionId ?? null,
-  byJti: event.byJti ?? null,
-  ip: event.ip,
-  place: event.place,
-  userAgent: event.userAgent,
-  requestId: event.requestId,
-  ...(event.details === undefined ? {} : { details: event.details as Record<string, string> }),
-});
-
 const columns = {
   at: 'timestamptz',
   event: 'text',
@@ -59,22 +40,21 @@ export function auditInsert(first: number, from = '', known: Partial<Record<Colu
 }
 
 export function auditValues(event: AuditEvent): unknown[] {
-  const row = auditRow(event);
   return [
-    row.at,
-    row.event,
-    row.outcome,
-    row.actor,
-    row.userId,
-    row.sessionId,
-    row.clientId,
-    row.jti,
-    row.bySessionId,
-    row.byJti,
-    row.ip,
-    row.place,
-    row.userAgent,
-    row.requestId,
+    new Date(event.at),
+    event.event,
+    event.outcome,
+    event.actor,
+    event.userId ?? null,
+    event.sessionId ?? null,
+    event.clientId ?? null,
+    event.jti ?? null,
+    event.bySessionId ?? null,
+    event.byJti ?? null,
+    event.ip,
+    event.place,
+    event.userAgent,
+    event.requestId,
     event.details === undefined ? null : JSON.stringify(event.details),
   ];
 }

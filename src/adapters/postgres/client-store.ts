@@ -1,7 +1,7 @@
 import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, type Grant, instant, type Sha256 } from '../../domain/types.js';
 import type { ClientStore } from '../../ports/client-store.js';
-import { appendAudit, auditInsert, auditRow, auditValues } from './audit.js';
+import { appendAudit, auditInsert, auditValues } from './audit.js';
 import { unlessTaken } from './availability.js';
 import type { Database, Statement } from './database.js';
 import type { Client as Row } from './generated/client.js';
@@ -27,12 +27,26 @@ const names = Object.keys(settings) as (keyof ClientSettings)[];
 const columns = Object.values(settings).map(([column]) => column);
 const parameters = (first: number) => Object.values(settings).map(([, type], i) => `$${first + i}::${type}`);
 
-/** Each login looks for its client. The names are Prisma's. */
-const find: Statement = {
-  name: 'client_find',
-  text: `SELECT client_id AS "clientId", type, secret_hash AS "secretHash", created_at AS "createdAt",
-      ${Object.entries(settings).map(([name, [column]]) => `${column} AS "${name}"`)}
-    FROM clients WHERE client_id = $1`,
+/** As the models of Prisma name them. */
+const returned = [
+  ...['client_id AS "clientId"', 'type', 'secret_hash AS "secretHash"', 'created_at AS "createdAt"'],
+  ...names.map((name) => `${settings[name][0]} AS "${name}"`),
+].join(', ');
+const find: Statement = { name: 'client_find', text: `SELECT ${returned} FROM clients WHERE client_id = $1` };
+const ofBrowsers: Statement = {
+  name: 'client_of_browsers',
+  text: `SELECT client_id AS "clientId", token_delivery AS "tokenDelivery", renew_after AS "renewAfter",
+      cors_origins AS "corsOrigins"
+    FROM clients WHERE token_delivery = 'header' OR cors_origins <> '{}'`,
+};
+
+const create: Statement = {
+  name: 'client_create',
+  text: `WITH created AS (
+      INSERT INTO clients (client_id, type, secret_hash, created_at, ${columns})
+      VALUES ($1, $2, $3, $4, ${parameters(5)})
+    ), audited AS (${auditInsert(5 + names.length)})
+    SELECT 1`,
 };
 
 const update: Statement = {
@@ -78,31 +92,13 @@ export const createClientStore = (database: Database): ClientStore => ({
   },
 
   async create(client, event) {
-    const data = {
-      ...client,
-      secretHash: client.secretHash && new Uint8Array(client.secretHash),
-      audiences: [...client.audiences],
-      scopes: [...client.scopes],
-      grants: [...client.grants],
-      requiredRoles: [...client.requiredRoles],
-      corsOrigins: [...client.corsOrigins],
-      createdAt: new Date(client.createdAt),
-    };
-    return unlessTaken(
-      database.orm((prisma) =>
-        prisma.$transaction([prisma.client.create({ data }), prisma.auditEvent.create({ data: auditRow(event) })]),
-      ),
-    );
+    const { clientId, type, secretHash, createdAt } = client;
+    const values = [clientId, type, secretHash, new Date(createdAt), ...names.map((name) => client[name])];
+    return unlessTaken(database.query(create, [...values, ...auditValues(event)]));
   },
 
   async ofBrowsers() {
-    const rows = await database.orm((prisma) =>
-      prisma.client.findMany({
-        where: { OR: [{ tokenDelivery: 'header' }, { NOT: { corsOrigins: { isEmpty: true } } }] },
-        select: { clientId: true, tokenDelivery: true, renewAfter: true, corsOrigins: true },
-      }),
-    );
-    return rows.map((row) => ({ ...row, tokenDelivery: row.tokenDelivery as Client['tokenDelivery'] }));
+    return database.query(ofBrowsers, []);
   },
 
   async list(after, limit) {

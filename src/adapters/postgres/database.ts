@@ -1,8 +1,8 @@
 /** What the stores need of a Postgres, be it a server or the embedded one. */
-import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { availability } from './availability.js';
-import { PrismaClient } from './generated/client.js';
+import type { PrismaClient } from './generated/client.js';
+import { modelsWhenUsed } from './models.js';
 
 export interface Statement {
   /** Prepared once a connection under this name. */
@@ -15,7 +15,7 @@ export interface Sql {
 }
 
 export interface Database extends Sql {
-  /** Prisma's models. */
+  /** Prisma's models; loaded with the first call, so not for what every service does. */
   orm<T>(work: (prisma: PrismaClient) => Promise<T>): Promise<T>;
   /** Rolled back when `work` rejects. Nothing slow belongs in here. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
@@ -60,9 +60,9 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
     keepAlive: true,
   });
   pool.on('error', onIdleError);
-  const prisma = new PrismaClient({
-    adapter: new PrismaPg(pool, { statementNameGenerator: nameOfStatement, onPoolError: () => {} }),
-    errorFormat: 'minimal',
+  const models = modelsWhenUsed(async () => {
+    const { PrismaPg } = await import('@prisma/adapter-pg');
+    return new PrismaPg(pool, { statementNameGenerator: nameOfStatement, onPoolError: () => {} });
   });
 
   const sqlOf = (client: pg.Pool | pg.ClientBase): Sql => ({
@@ -90,7 +90,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
   }
 
   return availability({
-    orm: (work) => work(prisma),
+    orm: models.orm,
     query: sqlOf(pool).query,
     transaction: (work) =>
       withClient(async (client) => {
@@ -116,7 +116,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
     },
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async close() {
-      await prisma.$disconnect();
+      await models.close();
       await pool.end();
     },
   });

@@ -11,6 +11,23 @@ const KEY_SET_LOCK = '30229394827342446';
 
 const lock: Statement = { name: 'signing_key_lock', text: 'SELECT pg_advisory_xact_lock($1::bigint)' };
 const anyKey: Statement = { name: 'signing_key_any', text: 'SELECT 1 FROM signing_keys LIMIT 1' };
+/** As the models of Prisma name them. */
+const returned = `kid, alg, state, public_jwk AS "publicJwk", sealed_private AS "sealedPrivate", kek_id AS "kekId",
+      created_at AS "createdAt", published_at AS "publishedAt", activated_at AS "activatedAt",
+      retiring_at AS "retiringAt", retired_at AS "retiredAt", revoked_at AS "revokedAt", promote_at AS "promoteAt",
+      longest_token_ttl AS "longestTokenTtl"`;
+const published: Statement = {
+  name: 'signing_key_published',
+  text: `SELECT ${returned} FROM signing_keys WHERE state IN ('pending', 'active', 'retiring') ORDER BY created_at, kid`,
+};
+const all: Statement = {
+  name: 'signing_key_all',
+  text: `SELECT ${returned} FROM signing_keys ORDER BY created_at, kid`,
+};
+const longestTtl: Statement = {
+  name: 'client_longest_ttl',
+  text: 'SELECT coalesce(max(access_token_ttl), 0) AS longest FROM clients',
+};
 /** All that a transition is decided by, so that of two decisions on one key set the second finds it changed. */
 const current: Statement = {
   name: 'signing_key_current',
@@ -85,26 +102,18 @@ const putKey = (sql: Sql, key: SigningKeyRow): Promise<unknown> =>
     key.longestTokenTtl,
   ]);
 
-const oldestFirst = [{ createdAt: 'asc' as const }, { kid: 'asc' as const }];
-
 export const createSigningKeyStore = (database: Database, health: DatabaseHealth): SigningKeyStore => ({
   async published() {
-    const rows = await database.orm((prisma) =>
-      prisma.signingKey.findMany({
-        where: { state: { in: ['pending', 'active', 'retiring'] } },
-        orderBy: oldestFirst,
-      }),
-    );
-    return rows.map(toDomain);
+    return (await database.query<Row>(published, [])).map(toDomain);
   },
 
   async keySet() {
     const [now, rows, longest] = await Promise.all([
       health.now(),
-      database.orm((prisma) => prisma.signingKey.findMany({ orderBy: oldestFirst })),
-      database.orm((prisma) => prisma.client.aggregate({ _max: { accessTokenTtl: true } })),
+      database.query<Row>(all, []),
+      database.query<{ longest: number }>(longestTtl, []),
     ]);
-    return { keys: rows.map(toDomain), longestTokenTtl: longest._max.accessTokenTtl ?? 0, now };
+    return { keys: rows.map(toDomain), longestTokenTtl: longest[0]?.longest ?? 0, now };
   },
 
   async createFirst(key, event) {

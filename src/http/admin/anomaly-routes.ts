@@ -1,8 +1,9 @@
 /** /v1/admin/anomalies: what the detection has done, and what came of it. Each is an event of the audit trail. */
-import { type Static, Type } from 'typebox';
+
 import { policies } from '../../domain/anomalies/policy.js';
 import type { AuditRecord } from '../../domain/audit-record.js';
 import { Closed, Timestamp } from '../schemas.js';
+import { type Static, Type } from '../type.js';
 import { auditQuery, filterOf, OrNull, placeCursor, placeOf } from './audit-routes.js';
 import type { AdminRoutes } from './routes.js';
 import { NextCursor, pageQuery, readSchema } from './schemas.js';

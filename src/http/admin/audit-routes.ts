@@ -1,10 +1,11 @@
 /** /v1/admin/audit: the audit trail. */
-import { type Static, Type } from 'typebox';
+
 import type { ChainLink } from '../../domain/audit-chain.js';
 import type { AuditFilter, AuditPlace } from '../../domain/audit-record.js';
 import { fromBase64url, toBase64url } from '../../domain/base64url.js';
 import { Refusal } from '../../domain/errors.js';
 import { ClientId, Closed, Timestamp, Uuid } from '../schemas.js';
+import { type Static, Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { NextCursor, pageQuery, readSchema } from './schemas.js';
 

@@ -1,9 +1,10 @@
 /** /v1/admin/clients: the applications. */
-import { type Static, type TProperties, Type } from 'typebox';
+
 import { policies } from '../../domain/anomalies/policy.js';
 import type { ClientSettings } from '../../domain/clients.js';
 import { type Client, grants } from '../../domain/types.js';
 import { Audience, ClientId, Closed, shownText, Timestamp } from '../schemas.js';
+import { type Static, type TProperties, Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { changeSchema, listOf, Name, NextCursor, nextCursor, pageOf, pageQuery, readSchema } from './schemas.js';
 

@@ -1,8 +1,9 @@
 /** /v1/admin/keys: the signing keys. */
-import { type Static, Type } from 'typebox';
+
 import { type KeyOperation, keyJson } from '../../domain/signing-keys.js';
 import { type SigningAlg, signingAlgs } from '../../domain/types.js';
 import { Closed, Timestamp } from '../schemas.js';
+import { type Static, Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { changeSchema, readSchema } from './schemas.js';
 

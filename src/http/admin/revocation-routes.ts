@@ -1,11 +1,11 @@
 /** /v1/admin/revocations: what is revoked by hand. */
-import { Type } from 'typebox';
-import { Value } from 'typebox/value';
+
 import { validate as isUuid } from 'uuid';
 import { Refusal } from '../../domain/errors.js';
 import { type RevocationKind, revocationKinds } from '../../domain/revocation.js';
 import type { RevocationTarget } from '../../domain/revocation-administration.js';
-import { ClientId, Closed } from '../schemas.js';
+import { Closed, isClientId } from '../schemas.js';
+import { Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { changeSchema } from './schemas.js';
 
@@ -22,7 +22,7 @@ const isGood: Record<RevocationKind, (value: string) => boolean> = {
   jti: () => true,
   sid: isUuid,
   sub: isUuid,
-  client: (value) => Value.Check(ClientId, value),
+  client: isClientId,
   all: () => false,
 };
 

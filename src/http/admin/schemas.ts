@@ -1,9 +1,10 @@
 /** What the routes of administration share: how lists are cut into pages, and what every route can refuse. */
-import { type TSchema, Type } from 'typebox';
+
 import { fromBase64url, toBase64url } from '../../domain/base64url.js';
 import { type ErrorCode, Refusal } from '../../domain/errors.js';
 import type { Page } from '../../domain/types.js';
 import { bearerRouteCodes, bearerSecurity, bodyCodes, refusals } from '../schemas.js';
+import { type TSchema, Type } from '../type.js';
 
 const DEFAULT_LIMIT = 50;
 

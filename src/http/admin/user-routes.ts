@@ -1,8 +1,9 @@
 /** /v1/admin/users: the accounts of others. */
-import { type Static, Type } from 'typebox';
+
 import { validate as isUuid } from 'uuid';
 import type { User, UserId } from '../../domain/types.js';
 import { Closed, Email, Password, Timestamp, Uuid } from '../schemas.js';
+import { type Static, Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { changeSchema, listOf, Name, NextCursor, nextCursor, pageOf, pageQuery, readSchema } from './schemas.js';
 

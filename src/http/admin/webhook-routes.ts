@@ -1,8 +1,9 @@
 /** /v1/admin/webhooks: where security events are sent to. */
-import { type Static, Type } from 'typebox';
+
 import type { EndpointChanges } from '../../domain/webhook-administration.js';
 import type { Delivery, DeliveryState, WebhookEndpoint } from '../../domain/webhooks.js';
 import { Closed, shownText, Timestamp, Uuid } from '../schemas.js';
+import { type Static, Type } from '../type.js';
 import type { AdminRoutes } from './routes.js';
 import { changeSchema, listOf, NextCursor, nextCursor, pageOf, pageQuery, readSchema } from './schemas.js';
 
