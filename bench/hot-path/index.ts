@@ -1,6 +1,7 @@
 /** The hot path, part by part. Each has a table in docs/performance.md. */
 import type { Part } from './bench.js';
 import { check } from './part-check.js';
+import { detection } from './part-detection.js';
 import { load } from './part-load.js';
 import { login } from './part-login.js';
 import { mixed } from './part-mixed.js';
@@ -19,6 +20,7 @@ export const parts: Record<string, Part> = {
   parallel,
   login,
   mixed,
+  detection,
   check,
   verify,
   load,
