@@ -50,7 +50,7 @@ export async function startBareSigner(ground: Ground, { settings }: Bench): Prom
 export const ROTATE = 'a signature and one UPDATE';
 
 /** What the service does, too: those that come at the same time share an UPDATE. */
-export const ROTATE_TOGETHER = 'a signature and an UPDATE that several share';
+export const ROTATE_TOGETHER = 'a signature and a shared UPDATE';
 
 export async function startBareRotation(ground: Ground, { settings }: Bench, name = ROTATE): Promise<Row> {
   const sessions = settings.quick ? 1_000 : 10_000;
