@@ -89,13 +89,17 @@ async function circumstances(settings) {
 /** Of a part: undoes what it has noted, latest first, whatever of it fails. What is noted later is undone at once. */
 function createScope() {
   const undoing = [];
-  let isOver = false;
+  let undone;
   const attempt = async (work) => work();
+  const undoAll = async () => {
+    for (let work = undoing.pop(); work !== undefined; work = undoing.pop()) await attempt(work).catch(() => {});
+  };
   return {
-    teardown: (work) => (isOver ? attempt(work).catch(() => {}) : undoing.push(work)),
-    async undo() {
-      isOver = true;
-      for (let work = undoing.pop(); work !== undefined; work = undoing.pop()) await attempt(work).catch(() => {});
+    teardown: (work) => (undone ? attempt(work).catch(() => {}) : undoing.push(work)),
+    /** Whoever asks for it waits for all of it, though somebody else has begun. */
+    undo() {
+      undone ??= undoAll();
+      return undone;
     },
   };
 }
