@@ -29,8 +29,14 @@ export function keep(document, name, table) {
 /** Runs `main`, which resolves to the exit code, and undoes what it has noted in its scope, however it ends. */
 export async function run(main) {
   const undoing = [];
-  const undo = async () => {
-    for (const work of undoing.splice(0).reverse()) await work();
+  const undoAll = async () => {
+    for (let work = undoing.pop(); work !== undefined; work = undoing.pop()) await work();
+  };
+  // Whoever asks for it waits for all of it, though somebody else has begun.
+  let undone;
+  const undo = () => {
+    undone ??= undoAll();
+    return undone;
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => undo().finally(() => process.exit(1)));
   try {

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Scope } from '../../test/support/scope.js';
 import type { Ground } from './ground.js';
-import { measureInTurns, type Pace, type Result, type Row, type Serving } from './rounds.js';
+import { measureInTurns, type Pace, type Result, type Row, type Serving, type Told } from './rounds.js';
 
 export interface Table {
   columns: string[];
@@ -11,6 +11,8 @@ export interface Table {
 
 export interface Report {
   tables: Table[];
+  /** How it was measured, where that is not by medians of rounds. */
+  how?: string;
   /** Files for docs/performance/. */
   charts: Record<string, string>;
   /** All that was measured. */
@@ -22,10 +24,9 @@ export interface Settings extends Pace {
   connections: number;
 }
 
-export interface Bench {
+export interface Bench extends Told {
   scope: Scope;
   settings: Settings;
-  say(text: string): void;
 }
 
 /** One table of docs/performance.md, with what belongs to it. */
@@ -41,5 +42,13 @@ export const servedBy = (ground: Ground, pids: readonly number[], withDatabase =
   database: withDatabase ? ground.database.pid : null,
 });
 
-export const inTurns = (rows: readonly Row[], ground: Ground, { settings, say }: Bench): Promise<Result[]> =>
-  measureInTurns(rows, settings, ground.unit, say);
+/** Of what cannot be started here: the others are measured all the same. */
+export const failedRow = (name: string, connections: number, reason: unknown): Row => ({
+  name,
+  connections,
+  serving: { pids: [], database: null },
+  loadedBy: () => Promise.reject(reason),
+});
+
+export const inTurns = (rows: readonly Row[], ground: Ground, bench: Bench): Promise<Result[]> =>
+  measureInTurns(rows, bench.settings, ground.unit, bench);

@@ -1,6 +1,6 @@
 /** Loads that are measured. That of a refresh follows each session: every request has the token that the one before brought. */
 import { randomUUID } from 'node:crypto';
-import type { Load } from '../http-load.js';
+import { type Load, type LoadResult, load } from '../http-load.js';
 
 /** One run of a workload: it counts its own errors. */
 export interface Run extends Pick<Load, 'port' | 'request' | 'answered'> {
@@ -9,6 +9,23 @@ export interface Run extends Pick<Load, 'port' | 'request' | 'answered'> {
 
 export interface Workload {
   begin(connections: number): Run;
+}
+
+export interface Loaded extends LoadResult {
+  errors: number;
+}
+
+export async function loadWith(workload: Workload, connections: number, seconds: number): Promise<Loaded> {
+  const run = workload.begin(connections);
+  const result = await load({ ...run, connections, seconds });
+  return { ...result, errors: run.errors() };
+}
+
+/** Where an error makes all that was measured worthless. */
+export async function loadWithoutErrors(...args: Parameters<typeof loadWith>): Promise<Loaded> {
+  const loaded = await loadWith(...args);
+  if (loaded.errors > 0) throw new Error(`${loaded.errors} of ${loaded.latencies.length} answers were errors`);
+  return loaded;
 }
 
 const HOST = 'auth.example.com';
@@ -78,7 +95,11 @@ export function refreshes(protocol: RefreshProtocol, sessions: Sessions): Worklo
   };
 
   return {
-    begin() {
+    begin(connections) {
+      if (connections >= sessions.count)
+        throw new Error(
+          `${connections} connections, but ${sessions.count} sessions: some would be refreshed twice at once`,
+        );
       const asking = new Map<number, number>();
       let errors = 0;
       return {

@@ -1,7 +1,7 @@
 /** Charts as SVG that needs nothing else. */
 const [WIDTH, LEFT, RIGHT, TOP, BOTTOM] = [760, 70, 230, 40, 50];
 const LINES_HEIGHT = 400;
-const [BAR, GAP, NAMES] = [24, 12, 270];
+const [BAR, GAP, NAMES] = [24, 12, 280];
 const COLOURS = ['#2980b9', '#e67e22', '#16a085', '#8e44ad', '#c0392b', '#7f8c8d'];
 
 const at = (value: number): string => value.toFixed(1);
@@ -43,7 +43,7 @@ export function lines(title: string, titles: { x: string; y: string }, all: read
   const xs = [...new Set(points.map(({ x }) => x))].sort((a, b) => a - b);
   const [least = 1, most = 1] = [xs[0], xs.at(-1)];
   const steps = stepsTo(Math.max(...points.map(({ y }) => y), 0));
-  const [right, bottom, top] = [WIDTH - RIGHT, LINES_HEIGHT - BOTTOM, steps.at(-1) ?? 1];
+  const [right, bottom, top] = [WIDTH - RIGHT, LINES_HEIGHT - BOTTOM, steps.at(-1) || 1];
   const x = (value: number) => LEFT + (Math.log(value / least) / Math.log(most / least || Math.E)) * (right - LEFT);
   const y = (value: number) => bottom - (value / top) * (bottom - TOP);
   return svg(title, LINES_HEIGHT, [

@@ -49,14 +49,18 @@ export async function startBareSigner(ground: Ground, { settings }: Bench): Prom
 
 export const ROTATE = 'a signature and one UPDATE';
 
-export async function startBareRotation(ground: Ground, { settings }: Bench): Promise<Row> {
+/** What the service does, too: those that come at the same time share an UPDATE. */
+export const ROTATE_TOGETHER = 'a signature and a shared UPDATE';
+
+export async function startBareRotation(ground: Ground, { settings }: Bench, name = ROTATE): Promise<Row> {
   const sessions = settings.quick ? 1_000 : 10_000;
-  const DATABASE_URL = await ground.createDatabase('bare');
-  const env = { WORK: 'rotate', DATABASE_URL, SESSIONS: String(sessions) };
+  const work = name === ROTATE ? 'rotate' : 'rotate-together';
+  const DATABASE_URL = await ground.createDatabase(`bare_${work.replace('-', '_')}`);
+  const env = { WORK: work, DATABASE_URL, SESSIONS: String(sessions) };
   const { pid, port } = await ground.startProgram(program('bare-server'), env);
-  const protocol = { name: ROTATE, port, request: (token: string) => postJson('/', { refresh_token: token }) };
+  const protocol = { name, port, request: (token: string) => postJson('/', { refresh_token: token }) };
   return {
-    name: ROTATE,
+    name,
     connections: settings.connections,
     serving: servedBy(ground, [pid]),
     workload: refreshes(protocol, { count: sessions, first: (n) => `${n}.first ${n}` }),

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { makeKek } from '../../src/adapters/kek-files/kek-source.js';
@@ -10,9 +12,10 @@ import { systemClock } from '../../src/adapters/system/clock.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { KEYTURN, temporaryFolder } from '../../test/support/process.js';
 import type { Scope } from '../../test/support/scope.js';
-import { freePort, startPostgres, startRedis, stopProcess } from '../../test/support/servers.js';
+import { freePort, type Server, startPostgres, startRedis, stopProcess } from '../../test/support/servers.js';
 import { PASSWORD } from '../../test/support/service.js';
 import { image } from './image.js';
+import { inTime } from './in-time.js';
 import { onMeasuredCore, startUnit, type Unit } from './processor.js';
 
 export const EMAIL = 'ada@example.com';
@@ -31,6 +34,8 @@ const SERVICE_SETTINGS = {
   LIMIT_CHECKS: UNREACHED,
 };
 const READY_MS = 60_000;
+/** With thousands of sessions, which a peer makes one by one. */
+const STARTED_MS = 600_000;
 
 export interface Process {
   pid: number;
@@ -55,11 +60,15 @@ export interface ServiceOptions {
 }
 
 export async function startGround(scope: Scope): Promise<Ground> {
+  // Noted before it is up: whoever interrupts this leaves nothing behind.
+  const noted = <T extends Server | null>(starting: Promise<T>): Promise<T> => {
+    scope.teardown(async () => (await starting)?.stop());
+    return starting;
+  };
   const [postgres, redis] = await onMeasuredCore(() =>
-    Promise.all([startPostgres({ durable: true, settings: DATABASE_SETTINGS }), startRedis()]),
+    Promise.all([noted(startPostgres({ durable: true, settings: DATABASE_SETTINGS })), noted(startRedis())]),
   );
   if (postgres === null || redis === null) throw new Error('PostgreSQL and redis-server are needed');
-  scope.teardown(() => Promise.all([postgres.stop(), redis.stop()]));
   const unit = await onMeasuredCore(() => startUnit(scope));
   const folder = temporaryFolder(scope);
   const keysDir = join(folder, 'keys');
@@ -108,10 +117,21 @@ export async function startGround(scope: Scope): Promise<Ground> {
       const ended = once(child, 'exit').then(([code]) => {
         throw new Error(`${path} ended with ${code}`);
       });
-      const [line] = await Promise.race([once(child.stdout, 'data'), ended]);
-      return { pid: child.pid as number, port: Number(String(line)) };
+      const port = await Promise.race([inTime(STARTED_MS, portFrom(child.stdout)), ended]);
+      return { pid: child.pid as number, port };
     },
   };
+}
+
+/** The first line that is a number: others may have something to say before. */
+async function portFrom(output: Readable): Promise<number> {
+  try {
+    for await (const line of createInterface(output)) if (/^\d+$/.test(line)) return Number(line);
+    throw new Error('it has not told its port');
+  } finally {
+    // What it says from now on nobody reads, and must not wait for a reader.
+    output.resume();
+  }
 }
 
 async function ready(port: number, isAlive: () => boolean): Promise<void> {

@@ -7,6 +7,7 @@ import { login } from './part-login.js';
 import { mixed } from './part-mixed.js';
 import { nodes } from './part-nodes.js';
 import { parallel } from './part-parallel.js';
+import { pool } from './part-pool.js';
 import { profiles } from './part-profile.js';
 import { refresh } from './part-refresh.js';
 import { scale } from './part-scale.js';
@@ -25,6 +26,7 @@ export const parts: Record<string, Part> = {
   verify,
   load,
   nodes,
+  pool,
   sessions,
   storage,
   start,

@@ -7,13 +7,15 @@ import { login as loginOf, store } from './stored.js';
 import { find, ratio, ratios, tableOf } from './tables.js';
 
 const USERS = 200;
+/** Those that are there before anybody logs in: four of each user. */
+export const SESSIONS = 4 * USERS;
 const OURS = 'login, Keyturn as shipped';
 const BARE = 'argon2 alone, of the same cost';
 
 /** A service with users whose password is known, and what asks it for logins. */
 export async function startLogins(url: string, port: number, { say }: Bench): Promise<string[]> {
   await register(port);
-  await store(url, 4 * USERS, say);
+  await store(url, SESSIONS, say);
   return Array.from({ length: USERS }, (_, n) => loginOf(n));
 }
 

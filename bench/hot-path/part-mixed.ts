@@ -1,17 +1,14 @@
 /** Refreshes while a storm of logins goes on: does one starve the other? */
-import { load } from '../http-load.js';
 import { type Bench, inTurns, type Part, servedBy } from './bench.js';
 import { refreshes, repeated } from './chain.js';
 import { startGround } from './ground.js';
-import { startLogins } from './part-login.js';
-import type { Row } from './rounds.js';
+import { SESSIONS, startLogins } from './part-login.js';
 import { keyturn, spread } from './stored.js';
+import { inStorm } from './storm.js';
 import { find, ratio, ratios, tableOf } from './tables.js';
 
 const ALONE = 'refreshes alone';
 const DURING = 'refreshes while others log in';
-/** Those that are there for the logins: four of each user. */
-const SESSIONS = 800;
 
 export const mixed: Part = {
   about: 'refreshes during a storm of logins, against refreshes alone',
@@ -21,33 +18,13 @@ export const mixed: Part = {
     const { pid, port } = await ground.startService(url);
     const logins = repeated(port, await startLogins(url, port, bench));
     const { connections } = bench.settings;
-    const sessions = spread(SESSIONS, SESSIONS);
-    const alone = refreshes(keyturn(port), sessions);
-    const row = { connections, serving: servedBy(ground, [pid]) };
-    const stormRates: number[] = [];
-    let [refused, loginsRefused] = [0, 0];
-    const rows: Row[] = [
-      { ...row, name: ALONE, workload: alone },
-      {
-        ...row,
-        name: DURING,
-        async loadedBy(seconds) {
-          const [refreshing, storming] = [alone.begin(connections), logins.begin(connections)];
-          const [result, storm] = await Promise.all([
-            load({ ...refreshing, connections, seconds }),
-            load({ ...storming, connections, seconds }),
-          ]);
-          stormRates.push(storm.rate);
-          refused += refreshing.errors();
-          // Whoever would have to wait too long is sent away: that is what keeps the others going.
-          loginsRefused += storming.errors();
-          return result;
-        },
-      },
-    ];
-    const results = await inTurns(rows, ground, bench);
+    const workload = refreshes(keyturn(port), spread(SESSIONS, SESSIONS));
+    const alone = { name: ALONE, connections, serving: servedBy(ground, [pid]), workload };
+    const storm = inStorm(DURING, alone, logins);
+    const results = await inTurns([alone, storm.row], ground, bench);
     const [before, during] = [find(results, ALONE), find(results, DURING)];
-    const logged = `${stormRates.slice(1).map(Math.round).join(', ')} a second, in ${connections} connections more`;
+    const logged = `${storm.rates.slice(1).map(Math.round).join(', ')} a second, in ${connections} connections more`;
+    const sentAway = storm.sentAway();
     return {
       tables: [
         tableOf(results, 'refresh'),
@@ -55,12 +32,12 @@ export const mixed: Part = {
           ['p99 during the storm, of p99 alone', ratio(during?.p99, before?.p99), 'at most 3'],
           ['throughput during the storm, of that alone', ratio(during?.rate, before?.rate), 'at least 0.5'],
           ['logins meanwhile', logged, ''],
-          ['refreshes that failed during the storm', String(refused), '0'],
-          ['logins that were sent away', String(loginsRefused), ''],
+          ['refreshes that failed during the storm', String(during?.errors ?? '–'), '0'],
+          ['logins that were sent away', String(sentAway), ''],
         ]),
       ],
       charts: {},
-      data: { results, stormRates, refused, loginsRefused },
+      data: { results, stormRates: storm.rates, sentAway },
     };
   },
 };

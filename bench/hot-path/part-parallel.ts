@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { askOnce } from '../http-load.js';
 import type { Bench, Part } from './bench.js';
 import { type RefreshProtocol, tokensOf } from './chain.js';
-import { type Contender, startKeyturn } from './contenders.js';
+import { type Contender, OURS, startKeyturn } from './contenders.js';
 import { startGround } from './ground.js';
+import { inTime } from './in-time.js';
 import { startPeers } from './peers.js';
-import { inTime } from './rounds.js';
 
 const PAIRS = 320;
 const QUICK_PAIRS = 32;
@@ -53,7 +53,7 @@ const pairWith =
 /** The client never sees what came of the first request. */
 const lostAnswer: Schedule = async (protocol, token) => {
   const key = randomUUID();
-  await refresh(protocol, token, key);
+  if ((await refresh(protocol, token, key)) === null) throw new Error('what is to be lost was refused');
   const retried = await refresh(protocol, token, key);
   return { requests: 1, refused: retried === null ? 1 : 0, chains: await chainsFrom(protocol, [retried]) };
 };
@@ -129,13 +129,16 @@ export const parallel: Part = {
           try {
             const outcomes = await inTime(PATIENCE_MS, outcomesOf(contender, schedule, atOnce, pairs));
             rows.push([...first, ...cellsOf(outcomes)]);
+            const wrong = outcomes.filter(({ refused, chains }) => refused > 0 || chains !== 1).length;
+            if (contender.row.name === OURS && wrong > 0) bench.fail(`${first.join(', ')}: ${wrong} sessions`);
             data.push({ contender: contender.row.name, schedule: name, atOnce, outcomes: tallied(outcomes) });
           } catch (error) {
+            bench.fail(`${first.join(', ')}: ${(error as Error).message}`);
             rows.push([...first, `failed: ${(error as Error).message}`, '', '', '', '']);
           }
         }
       }
     const columns = ['who', 'what', 'at once', 'sessions', 'refused', 'one live chain', 'several', 'dead sessions'];
-    return { tables: [{ columns, rows }], charts: {}, data };
+    return { tables: [{ columns, rows }], how: 'each row once', charts: {}, data };
   },
 };

@@ -63,6 +63,7 @@ export const scale: Part = {
       'write-ahead log',
       'PostgreSQL servers',
     ];
-    return { tables: [{ columns, rows }], charts: {}, data: { IN_USE, INTERVAL_S, PLANNED, bytesEach, rows } };
+    const how = 'reckoned from what is kept of refresh and storage';
+    return { tables: [{ columns, rows }], how, charts: {}, data: { IN_USE, INTERVAL_S, PLANNED, bytesEach, rows } };
   },
 };

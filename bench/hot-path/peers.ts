@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Bench, servedBy } from './bench.js';
+import { type Bench, failedRow, servedBy } from './bench.js';
 import { post, refreshes } from './chain.js';
 import type { Contender } from './contenders.js';
 import type { Ground } from './ground.js';
@@ -85,15 +85,10 @@ async function start(peer: Peer, ground: Ground, { settings }: Bench): Promise<S
 }
 
 /** One that does not start is a row that has failed. */
-const failedPeer = (peer: Peer, ground: Ground, bench: Bench, reason: Error): StartedPeer => ({
+const failedPeer = (peer: Peer, bench: Bench, reason: Error): StartedPeer => ({
   target: peer.target,
   protocol: { name: peer.name, port: 0, request: () => '' },
-  row: {
-    name: peer.name,
-    connections: bench.settings.connections,
-    serving: servedBy(ground, []),
-    loadedBy: () => Promise.reject(reason),
-  },
+  row: failedRow(peer.name, bench.settings.connections, reason),
   fresh: () => Promise.reject(reason),
 });
 
@@ -105,7 +100,7 @@ export async function startPeers(ground: Ground, bench: Bench): Promise<StartedP
       install(bench.say);
       started.push(await start(peer, ground, bench));
     } catch (error) {
-      started.push(failedPeer(peer, ground, bench, error as Error));
+      started.push(failedPeer(peer, bench, error as Error));
     }
   }
   return started;

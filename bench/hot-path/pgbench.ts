@@ -8,9 +8,9 @@ import { rotate } from '../../src/adapters/postgres/rotation.js';
 import { sha256 } from '../../src/domain/refresh-token.js';
 import { temporaryFolder } from '../../test/support/process.js';
 import { findBinary } from '../../test/support/servers.js';
-import type { LoadResult } from '../http-load.js';
 import type { Bench } from './bench.js';
-import { servedBy } from './bench.js';
+import { failedRow, servedBy } from './bench.js';
+import type { Loaded } from './chain.js';
 import { type Ground, queryOnce } from './ground.js';
 import type { Row } from './rounds.js';
 import { store } from './stored.js';
@@ -24,6 +24,9 @@ const replaced: Record<string, string> = {
   '$14::text': 'NULL',
   '$15::timestamptz': 'NULL',
 };
+
+/** More than it takes to connect and to tell. */
+const LATE_S = 30;
 
 function scriptFor(sessions: number): string {
   const own = Object.entries(replaced).reduce((text, [from, to]) => text.replaceAll(from, to), rotate.text);
@@ -44,8 +47,9 @@ function valuesOf(secret: string, familyKey: Uint8Array): Record<string, string>
 }
 
 export async function preparePgbench(ground: Ground, { scope, settings, say }: Bench): Promise<Row> {
+  const name = 'pgbench, the statement of a rotation alone';
   const binary = findBinary('pgbench');
-  if (binary === null) throw new Error('pgbench is needed');
+  if (binary === null) return failedRow(name, settings.connections, new Error('there is no pgbench'));
   const sessions = settings.quick ? 1_000 : 10_000;
   const url = await ground.createDatabase('pgbench');
   const { stop } = await ground.startService(url);
@@ -64,23 +68,29 @@ export async function preparePgbench(ground: Ground, { scope, settings, say }: B
     `${name}=${value}`,
   ]);
   return {
-    name: 'pgbench, the statement of a rotation alone',
+    name,
     connections: settings.connections,
     serving: servedBy(ground, []),
     async loadedBy(seconds) {
       const prefix = `log-${randomUUID()}`;
       const pace = ['-c', String(settings.connections), '-j', '1', '-T', String(seconds)];
       const args = ['-n', '-M', 'prepared', ...pace, '-l', '--log-prefix', prefix, ...variables, '-f', script, url];
-      const { stdout } = await promisify(execFile)(binary, args, { cwd: folder });
-      return resultOf(stdout, folder, prefix);
+      const before = await rotationsOf(url);
+      const { stdout } = await promisify(execFile)(binary, args, { cwd: folder, timeout: (seconds + LATE_S) * 1000 });
+      return resultOf(stdout, folder, prefix, (await rotationsOf(url)) - before);
     },
   };
 }
 
+/** What pgbench cannot tell: whether a statement found its row. */
+const rotationsOf = async (url: string): Promise<number> =>
+  Number((await queryOnce(url, 'SELECT sum(generation) AS rotations FROM sessions'))[0]?.rotations);
+
 /** Of each transaction a line: client, number, microseconds, and more. */
-function resultOf(stdout: string, folder: string, prefix: string): LoadResult {
+function resultOf(stdout: string, folder: string, prefix: string, rotations: number): Loaded {
   const logs = readdirSync(folder).filter((name) => name.startsWith(prefix));
   const lines = logs.flatMap((name) => readFileSync(join(folder, name), 'utf8').trim().split('\n'));
   const latencies = lines.map((line) => Number(line.split(' ')[2]) / 1000).sort((a, b) => a - b);
-  return { rate: Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]), latencies };
+  const rate = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
+  return { rate, latencies, errors: Math.abs(latencies.length - rotations) };
 }

@@ -1,8 +1,7 @@
 /** Rows of one table, measured in turns, so that what else the machine does meets all of them. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type LoadResult, load } from '../http-load.js';
 import { quantile } from '../measurement.js';
-import type { Workload } from './chain.js';
+import { type Loaded, loadWith, type Workload } from './chain.js';
+import { inTime } from './in-time.js';
 import { microsOf, residentMb, type Unit } from './processor.js';
 
 /** Which processes serve. */
@@ -17,7 +16,7 @@ export interface Row {
   connections: number;
   serving: Serving;
   /** Where the load does not come from here: an operation is what it says. */
-  loadedBy?: (seconds: number) => Promise<LoadResult>;
+  loadedBy?: (seconds: number) => Promise<Loaded>;
   workload?: Workload;
 }
 
@@ -52,19 +51,15 @@ export interface Pace {
   warmUp: number;
 }
 
-export const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [below, above] = [Math.floor((sorted.length - 1) / 2), Math.floor(sorted.length / 2)];
+  return ((sorted[below] ?? Number.NaN) + (sorted[above] ?? Number.NaN)) / 2;
+}
 
 /** More than a run and everything it waits for can take. Milliseconds. */
 const LATE_MS = 90_000;
 const LONGEST_REASON = 300;
-
-export function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
-  const late = sleep(ms, undefined, { ref: false }).then(() => {
-    throw new Error(`did not end in ${Math.round(ms / 1000)} s`);
-  });
-  return Promise.race([work, late]);
-}
 
 async function sampleOf({ serving, loadedBy, workload, connections }: Row, seconds: number, unit: Unit) {
   const before = await unit();
@@ -73,9 +68,10 @@ async function sampleOf({ serving, loadedBy, workload, connections }: Row, secon
     database: serving.database === null ? 0 : microsOf(serving.database),
   });
   const from = clocks();
-  const run = workload?.begin(connections);
-  const work = loadedBy ?? (() => load({ ...(run as NonNullable<typeof run>), connections, seconds }));
-  const { rate, latencies } = await work(seconds);
+  const work = loadedBy?.(seconds) ?? (workload && loadWith(workload, connections, seconds));
+  if (work === undefined) throw new Error('nothing loads it');
+  const { rate, latencies, errors } = await work;
+  if (latencies.length === 0) throw new Error('nothing was answered');
   const to = clocks();
   const each = (micros: number) => micros / latencies.length;
   const [service, database] = [each(to.service - from.service), each(to.database - from.database)];
@@ -85,7 +81,7 @@ async function sampleOf({ serving, loadedBy, workload, connections }: Row, secon
     p50: quantile(latencies, 0.5),
     p95: quantile(latencies, 0.95),
     p99: quantile(latencies, 0.99),
-    errors: run?.errors() ?? 0,
+    errors,
     service,
     database,
     unit: micros,
@@ -94,12 +90,11 @@ async function sampleOf({ serving, loadedBy, workload, connections }: Row, secon
   };
 }
 
-function summary({ name, connections }: Row, rounds: Sample[]): Result {
+function summary({ name, connections }: Row, rounds: Sample[], errors: number): Result {
   const of = (field: keyof Sample) => median(rounds.map((sample) => sample[field]));
   const fields = Object.keys(rounds[0] ?? {}) as (keyof Sample)[];
   const rates = rounds.map(({ rate }) => rate);
   const medians = Object.fromEntries(fields.map((field) => [field, of(field)])) as unknown as Sample;
-  const errors = rounds.reduce((sum, sample) => sum + sample.errors, 0);
   return {
     ...{ name, connections },
     median: { ...medians, errors },
@@ -108,15 +103,22 @@ function summary({ name, connections }: Row, rounds: Sample[]): Result {
   };
 }
 
-/** A row that fails is left out of what follows, and said to have failed. */
+export interface Told {
+  say(text: string): void;
+  /** What goes on, but is not as it has to be. */
+  fail(text: string): void;
+}
+
+/** A row that fails is left out of what follows. Errors are those of all rounds, and of the warm-up. */
 export async function measureInTurns(
   rows: readonly Row[],
   { rounds, seconds, warmUp }: Pace,
   unit: Unit,
-  say: (text: string) => void,
+  { say, fail }: Told,
 ): Promise<Result[]> {
   const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]));
   const failures = new Map<Row, string>();
+  const errors = new Map<Row, number>(rows.map((row) => [row, 0]));
   for (let round = 0; round <= rounds; round++) {
     for (const row of rows) {
       if (failures.has(row)) continue;
@@ -125,19 +127,22 @@ export async function measureInTurns(
         const length = round === 0 ? warmUp : seconds;
         const sample = await inTime(length * 1000 + LATE_MS, sampleOf(row, length, unit));
         if (round > 0) samples.get(row)?.push(sample);
+        errors.set(row, (errors.get(row) ?? 0) + sample.errors);
         say(`${round === 0 ? 'warm-up' : `round ${round}`}: ${what}: ${sample.rate.toFixed(0)}/s`);
       } catch (error) {
         // A program that fails quotes all that it has said.
         const reason = (error as Error).message.slice(0, LONGEST_REASON).replaceAll('\n', ' ');
         failures.set(row, reason);
-        say(`FAILED: ${what}: ${reason}`);
+        fail(`${what}: ${reason}`);
       }
     }
   }
   return rows.map((row) => {
+    const { name, connections } = row;
     const failed = failures.get(row);
-    return failed === undefined
-      ? summary(row, samples.get(row) ?? [])
-      : { name: row.name, connections: row.connections, failed };
+    if (failed !== undefined) return { name, connections, failed };
+    const wrong = errors.get(row) ?? 0;
+    if (wrong > 0) fail(`${name}, ${connections} connections: ${wrong} errors`);
+    return summary(row, samples.get(row) ?? [], wrong);
   });
 }

@@ -4,9 +4,15 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { temporaryFolder } from '../../test/support/process.js';
+import type { Scope } from '../../test/support/scope.js';
+import { stopProcess } from '../../test/support/servers.js';
+import { inTime } from './in-time.js';
 
 const LOOKS_A_SECOND = 1999;
 const MOST_OUTPUT = 2 ** 30;
+/** Of what was recorded, and for it to be written. */
+const READING_MS = 300_000;
 
 /** For V8, so that `perf` knows what it has compiled. */
 export const PROFILED = ['--perf-basic-prof', '--interpreted-frames-native-stack'];
@@ -21,20 +27,22 @@ export interface Frame {
 export type Stack = readonly Frame[];
 
 /** Resolves to the stacks of the main thread, when `work` is over. */
-export async function stacksOf(pid: number, folder: string, work: () => Promise<unknown>): Promise<Stack[]> {
+export async function stacksOf(pid: number, scope: Scope, work: () => Promise<unknown>): Promise<Stack[]> {
   await promisify(execFile)('perf', ['--version']).catch(() => Promise.reject(new Error('perf is needed')));
-  const path = join(folder, 'perf.data');
+  const path = join(temporaryFolder(scope), 'perf.data');
   const how = ['record', '-o', path, '-e', 'cpu-clock', '-F', String(LOOKS_A_SECOND), '-g', '-t', String(pid)];
   const perf = spawn('perf', how, { stdio: 'ignore' });
+  scope.teardown(() => stopProcess(perf, 'SIGTERM'));
   const ended = once(perf, 'exit');
   await work();
   if (perf.exitCode !== null) throw new Error('perf cannot be used here');
   perf.kill('SIGINT');
-  await ended;
+  await inTime(READING_MS, ended);
   const script = ['script', '-i', path, '-F', 'ip,sym,dso'];
   const text = execFileSync('perf', script, {
     encoding: 'utf8',
     maxBuffer: MOST_OUTPUT,
+    timeout: READING_MS,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   rmSync(`/tmp/perf-${pid}.map`, { force: true });
