@@ -122,6 +122,7 @@ export function compose(config: Config, foundation: Foundation): Services {
       eventLoop: foundation.eventLoop,
       database: () => {
         const pool = database.pool?.();
+        // The pool counts statements, and refreshes share theirs.
         return pool === undefined ? null : { waiting: pool.waiting + sessionStore.late() };
       },
       connections: config.DATABASE_POOL,
