@@ -120,7 +120,11 @@ export function compose(config: Config, foundation: Foundation): Services {
     requestLimiters: composeRequestLimiters(config, foundation),
     shedding: createShedding({
       eventLoop: foundation.eventLoop,
-      database: () => database.pool?.() ?? null,
+      database: () => {
+        const pool = database.pool?.();
+        // The pool counts statements, and refreshes share theirs.
+        return pool === undefined ? null : { waiting: pool.waiting + sessionStore.late() };
+      },
       connections: config.DATABASE_POOL,
       hasher,
       eventLoopDelay: config.LIMIT_EVENT_LOOP_DELAY,

@@ -4,7 +4,7 @@ import t from 'tap';
 import { translate } from '../../src/adapters/postgres/availability.js';
 import { connectPostgres, type Database } from '../../src/adapters/postgres/database.js';
 import { migrate } from '../../src/adapters/postgres/migrate.js';
-import { embeddedDatabase, postgresDatabase, withoutPostgres } from '../support/databases.js';
+import { embeddedDatabase, postgresDatabase, postgresUrl, withoutPostgres } from '../support/databases.js';
 import { temporaryFolder } from '../support/process.js';
 import { execute, rowsOf } from '../support/service.js';
 
@@ -45,6 +45,19 @@ t.test('a migration that failed is refused until it is marked as rolled back, an
     applied.map(({ migration_name: name }) => name),
   );
   t.strictSame(await migrate(database, sleep), [], 'once');
+});
+
+t.test('a statement sees what was committed, whatever the server’s default', { skip: withoutPostgres }, async (t) => {
+  const url = await postgresUrl(t);
+  const connect = () => connectPostgres({ url, max: 1, onIdleError() {} });
+  const first = connect();
+  const name = new URL(url).pathname.slice(1);
+  await execute(first, `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`);
+  await first.close();
+  const database = connect();
+  t.teardown(() => database.close());
+  const show = { name: 'show', text: 'SHOW transaction_isolation' };
+  t.same(await database.query(show, []), [{ transaction_isolation: 'read committed' }]);
 });
 
 t.test('a pool says how many connections are used, and who waits for one', { skip: withoutPostgres }, async (t) => {

@@ -275,6 +275,13 @@ export async function rotations(t: Test, database: Database, stored: Stored): Pr
     t.match(results[3], { reason: { name: 'DatabaseFault' } });
   });
 
+  t.test('a row that cannot be read fails by itself alone', async (t) => {
+    const all = await Promise.all(Array.from({ length: 4 }, () => newSession(user)));
+    await execute(database, `UPDATE sessions SET expires_at = 'infinity' WHERE id = '${all[1]?.session.id}'`);
+    const results = await Promise.allSettled(all.map((made) => store.rotate(attempt(made))));
+    t.match([results[0], results[2], results[3]], Array(3).fill({ status: 'fulfilled', value: Object }));
+  });
+
   t.test('what is asked for while the database is away fails for all, and changes nothing', async (t) => {
     const seen = watched(database);
     const together = createSessionStore(seen);

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
+import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
 import { later, type SessionId, type UserId } from '../../src/domain/types.js';
@@ -183,6 +184,32 @@ t.test('a session that somebody holds keeps nobody waiting but its own', { skip:
   });
   t.match(await waited.waiting, { session: { id: held?.sessionId, generation: 1 } }, 'and then it is rotated as well');
 });
+
+t.test(
+  'several rows are looked up one by one, also by a plan from when there were none',
+  { skip: withoutPostgres },
+  async (t) => {
+    const database = await postgresDatabase(t, 2);
+    const { newUser, newSession } = await storedSessions(database);
+    const plans = new Map<string, string>();
+    const explained: Database = {
+      ...database,
+      async query({ name, text }, values) {
+        const rows = await database.query<object>({ name: `explain_${name}`, text: `EXPLAIN ${text}` }, values);
+        plans.set(name, rows.flatMap(Object.values).join('\n'));
+        return [];
+      },
+    };
+    const made = await newSession(await newUser());
+    for (const size of [16, 8, 4, 2]) {
+      const { rotate } = createSessionStore(explained);
+      await Promise.all(Array.from({ length: size }, () => rotate(attempt(made))));
+      const plan = plans.get(`session_rotate_${size}`) ?? '';
+      t.match(plan, 'LockRows');
+      t.notMatch(plan, /Seq Scan on (sessions|users)/, `of ${size}`);
+    }
+  },
+);
 
 t.test('the database computes the HMAC that Node computes', (t) =>
   onEachDatabase(t, async (t, database) => {

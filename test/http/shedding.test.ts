@@ -1,6 +1,7 @@
 /** What is served while there is too much to do: really, with a blocked event loop and a full queue of hashes. */
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
+import type { Database } from '../../src/adapters/postgres/database.js';
 import { watchEventLoop } from '../../src/adapters/system/event-loop.js';
 import { hashing, neverShed } from '../../src/http/shedding.js';
 import { startShedding } from '../../src/jobs/shedding.js';
@@ -81,6 +82,33 @@ t.test('logins, registrations and lists are shed first, then all but keys, probe
   delay = 0;
   for (let i = 0; i < 10; i++) service.services.shedding.look();
   t.strictSame(await shedNow(), []);
+});
+
+t.test('refreshes that wait for one statement are as many callers that wait', async (t) => {
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const slow: Database = {
+    ...database,
+    pool: () => ({ total: 1, idle: 0, waiting: 1 }),
+    async query(statement, values) {
+      if (statement.name.startsWith('session_rotate')) await answered;
+      return database.query(statement, values);
+    },
+  };
+  const { services, tokens } = await start(t, { database: slow, env: { DATABASE_POOL: '1' } });
+  const request = { refreshToken: tokens.refresh_token, idempotencyKey: 'k', clientId: null, password: null };
+  const caller = { ip: null, place: null, userAgent: null, requestId: 'r' };
+  const refreshes = Array.from({ length: 16 }, () => services.refresh({ ...request, caller }));
+  await eventually(
+    () => services.shedding.look().waiting === 16,
+    () => 'they are not counted',
+  );
+  t.match(services.shedding.look(), { level: 1, strain: 'database', waiting: 16 });
+  answer();
+  await Promise.all(refreshes);
+  t.equal(services.shedding.look().waiting, 1);
 });
 
 t.test('while callers queue for the database logins are shed, and refreshes and keys are served', async (t) => {

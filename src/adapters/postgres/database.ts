@@ -48,8 +48,9 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
     connectionString: url,
     application_name: 'keyturn',
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    // Prisma's adapter reads instants as if they were in UTC, whatever the server's zone.
-    options: '-c timezone=UTC',
+    // Prisma's adapter reads instants as if they were in UTC, whatever the server's zone. A statement that waited for a row
+    // has to see it as it is then: under another level it fails, and with it all refreshes that share it.
+    options: '-c timezone=UTC -c default_transaction_isolation=read\\ committed',
   };
   const pool = new pg.Pool({
     ...connection,

@@ -100,6 +100,10 @@ const rotateWith = [rotate, rotateAudited(1), rotateAudited(2)];
  * Of several, in one transaction: one plan to start, one commit to write to the disk. A row that somebody holds is passed
  * over, so that nobody waits for what another one waits for, and no two of these for each other. Only the right token
  * locks a row.
+ *
+ * Plans outlive the size that a table had when they were made. A lateral query looks each row up by itself, where a join
+ * would read a small table as a whole, and still when it has a million rows. Its condition once more tells the planner that
+ * few rows come of it, so that the joins that follow are made in the same way.
  */
 function rotateSeveral(sessions: number): Statement {
   const rows = Array.from({ length: sessions }, (_, n) => `(${n}, ${Object.values(parameters(n)).join(', ')})`);
@@ -107,9 +111,12 @@ function rotateSeveral(sessions: number): Statement {
   return {
     name: `session_rotate_${sessions}`,
     text: `WITH free AS (
-      SELECT a.* FROM (VALUES ${rows.join(', ')}) a (n, ${namesOfAll})
-      JOIN sessions s ON s.id = a.id AND s.generation = a.generation AND s.current_hash = a.secret_hash
-      FOR NO KEY UPDATE OF s SKIP LOCKED
+      SELECT a.* FROM (VALUES ${rows.join(', ')}) a (n, ${namesOfAll}), LATERAL (
+        SELECT s.current_hash FROM sessions s
+        WHERE s.id = a.id AND s.generation = a.generation AND s.current_hash = a.secret_hash
+        FOR NO KEY UPDATE SKIP LOCKED
+      ) held
+      WHERE held.current_hash = a.secret_hash
     ) ${updateOf(columns, 'free a, users u, clients c')} RETURNING a.n, ${rotated}`,
   };
 }
@@ -120,7 +127,12 @@ const sizeFor = (waiting: number): number => [...several.keys()].find((size) => 
 /** While one is on its way, the database has another one to do. */
 const AT_ONCE = 2;
 
-export function createRotation(database: Database): SessionStore['rotate'] {
+export interface Rotation extends Pick<SessionStore, 'rotate'> {
+  /** Callers that wait for the database along with another one, which alone the pool of connections knows of. */
+  late(): number;
+}
+
+export function createRotation(database: Database): Rotation {
   async function rotateOne(attempt: RotationAttempt): Promise<TokenSource | null> {
     const statement = rotateWith[attempt.audits.length];
     if (statement === undefined) throw new Error('a rotation is told of by two events at most');
@@ -138,13 +150,13 @@ export function createRotation(database: Database): SessionStore['rotate'] {
     });
     const found = new Map(rows.map((row) => [row.n, row]));
     // Whoever has no row now was passed over, or is not to be rotated: alone he waits, and learns which.
-    return attempts.map((attempt, n) => {
+    return attempts.map(async (attempt, n) => {
       const row = found.get(n);
       return row === undefined ? rotateOne(attempt) : toTokenSource(row, attempt);
     });
   }
 
-  const rotateTogether = together<RotationAttempt, TokenSource | null>({
+  const { ask, late } = together<RotationAttempt, TokenSource | null>({
     atOnce: AT_ONCE,
     sizeFor,
     async serve(attempts) {
@@ -153,5 +165,5 @@ export function createRotation(database: Database): SessionStore['rotate'] {
     },
   });
 
-  return (attempt) => (attempt.audits.length > 0 ? rotateOne(attempt) : rotateTogether(attempt));
+  return { rotate: (attempt) => (attempt.audits.length > 0 ? rotateOne(attempt) : ask(attempt)), late };
 }

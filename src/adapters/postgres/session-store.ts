@@ -5,7 +5,7 @@ import type { SessionStore } from '../../ports/session-store.js';
 import { auditInsert, auditValues } from './audit.js';
 import type { Database, Statement } from './database.js';
 import { endedByRule } from './revocation-store.js';
-import { createRotation } from './rotation.js';
+import { createRotation, type Rotation } from './rotation.js';
 import { endSession, endSessionsOf, lockUser, revokeOwner } from './session-ending.js';
 import { at, flaggedOf, type Row, returned, toDomain } from './session-rows.js';
 
@@ -67,7 +67,7 @@ const listLive: Statement = {
 
 const one = (rows: Row[]): SessionWithOwner | null => (rows[0] === undefined ? null : toDomain(rows[0]));
 
-export const createSessionStore = (database: Database): SessionStore => ({
+export const createSessionStore = (database: Database): SessionStore & Rotation => ({
   async create(session, passwordChangedAt, event) {
     const rows = await database.query<{ id: string }>(create, [
       session.id,
@@ -97,7 +97,7 @@ export const createSessionStore = (database: Database): SessionStore => ({
     return one(await database.query<Row>(find, [id]));
   },
 
-  rotate: createRotation(database),
+  ...createRotation(database),
 
   async slide({ sessionId, at: now, caller }) {
     type UsedRow = Row & { last_seen_at: Date };

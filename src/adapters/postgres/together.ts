@@ -23,18 +23,22 @@ const SLOW_MS = 50;
 
 export function together<Item, Result>({ atOnce, sizeFor, serve }: Together<Item, Result>) {
   const waiting: Waiting<Item, Result>[] = [];
+  /** Calls that are not slow yet. */
   let active = 0;
+  /** Those whom slow calls serve. */
+  let late = 0;
   let isPlanned = false;
 
   async function call(served: readonly Waiting<Item, Result>[]): Promise<void> {
     active++;
-    let isCounted = true;
-    const over = () => {
-      if (isCounted) active--;
-      isCounted = false;
-      plan();
-    };
-    const timer = setTimeout(over, SLOW_MS);
+    let isSlow = false;
+    const timer = setTimeout(() => {
+      isSlow = true;
+      active--;
+      late += served.length - 1;
+      // Whoever is to be served keeps to its own time limits, which begin with the call.
+      while (waiting.length > 0) next();
+    }, SLOW_MS);
     try {
       const results = await serve(served.map(({ item }) => item));
       for (const [i, { resolve }] of served.entries()) resolve(results[i] as Result | Promise<Result>);
@@ -42,8 +46,12 @@ export function together<Item, Result>({ atOnce, sizeFor, serve }: Together<Item
       for (const { reject } of served) reject(error);
     }
     clearTimeout(timer);
-    over();
+    if (isSlow) late -= served.length - 1;
+    else active--;
+    plan();
   }
+
+  const next = () => void call(waiting.splice(0, sizeFor(waiting.length)));
 
   function plan(): void {
     if (isPlanned || waiting.length === 0 || active >= atOnce) return;
@@ -51,13 +59,17 @@ export function together<Item, Result>({ atOnce, sizeFor, serve }: Together<Item
     // All whose requests have arrived by now are read in this turn.
     setImmediate(() => {
       isPlanned = false;
-      while (waiting.length > 0 && active < atOnce) void call(waiting.splice(0, sizeFor(waiting.length)));
+      while (waiting.length > 0 && active < atOnce) next();
     });
   }
 
-  return (item: Item): Promise<Result> =>
-    new Promise((resolve, reject) => {
-      waiting.push({ item, resolve, reject });
-      plan();
-    });
+  return {
+    ask: (item: Item): Promise<Result> =>
+      new Promise((resolve, reject) => {
+        waiting.push({ item, resolve, reject });
+        plan();
+      }),
+    /** How many more are kept waiting by slow calls than there are slow calls. */
+    late: () => late,
+  };
 }

@@ -5,7 +5,7 @@ import { type Together, together } from '../../../src/adapters/postgres/together
 /** Each call ends when the test says so; what is asked is answered with its tenfold. */
 function calls(more: Partial<Together<number, number>> = {}) {
   const open: { items: readonly number[]; end(error?: Error): void }[] = [];
-  const ask = together<number, number>({
+  const { ask, late } = together<number, number>({
     atOnce: 2,
     sizeFor: (waiting) => Math.min(waiting, 4),
     serve: (items) =>
@@ -19,7 +19,7 @@ function calls(more: Partial<Together<number, number>> = {}) {
     await turn();
     return open.map(({ items }) => items);
   };
-  return { ask, open, next };
+  return { ask, late, open, next };
 }
 
 t.test('whoever asks in one turn is served by one call, and each gets its own result', async (t) => {
@@ -76,6 +76,23 @@ t.test('calls that hang keep nobody waiting for long, and count once when they e
   while (open.length < 6) await turn();
   open[5]?.end();
   t.same(await Promise.all(more), [40, 50, 60]);
+});
+
+t.test('a call that hangs sends off all who wait, and counts all but one of those whom it serves', async (t) => {
+  const { ask, late, open, next } = calls();
+  const results = Array.from({ length: 30 }, (_, n) => ask(n));
+  t.equal((await next()).length, 2);
+  t.equal(late(), 0, 'nobody has waited for long yet');
+  while (open.length === 2) await turn();
+  t.equal(open.length, 8, 'all in one turn');
+  while (late() < 30 - 8) await turn();
+  for (const call of open) call.end();
+  t.same(
+    await Promise.all(results),
+    Array.from({ length: 30 }, (_, n) => n * 10),
+  );
+  await turn();
+  t.equal(late(), 0);
 });
 
 t.test('what fails for one item alone fails for it alone', async (t) => {
