@@ -57,7 +57,7 @@ async function rotateOne({ session, hash, nextHash }: Rotation): Promise<boolean
 }
 
 /** As many at a time as the service takes. */
-const rotateTogether = together<Rotation, boolean>({
+const { ask: rotateTogether } = together<Rotation, boolean>({
   atOnce: 2,
   sizeFor: (waiting) => Math.min(waiting, 16),
   async serve(rotations) {
