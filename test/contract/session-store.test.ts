@@ -1,15 +1,10 @@
-import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
-import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
-import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
 import { later, type SessionId, type UserId } from '../../src/domain/types.js';
-import type { RotationAttempt } from '../../src/ports/session-store.js';
-import { onEachDatabase, postgresDatabase, withoutPostgres } from '../support/databases.js';
+import { onEachDatabase } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
-import { caller, ids, now, storedSessions } from '../support/stored-sessions.js';
-import { attempt, demandPasswordIn, rotations } from './session-rotation.js';
+import { attempt, caller, demandPasswordIn, ids, now, storedSessions } from '../support/stored-sessions.js';
 import { sameAsModel } from './session-store-model.js';
 
 const ended = (userId: UserId, at = now) =>
@@ -44,8 +39,6 @@ async function contract(t: Test, database: Database): Promise<void> {
     await users.delete(user.id, auditEvent('user.deleted', 'success', now, caller, { actor: 'service' }));
     t.equal((await newSession(user)).created, false);
   });
-
-  t.test('rotations', (t) => rotations(t, database, stored));
 
   t.test('the store that the refresh model runs on does the same', (t) =>
     sameAsModel(t, { ...store, demandPassword: demandPasswordIn(database) }, newUser, newSession),
@@ -160,65 +153,3 @@ async function contract(t: Test, database: Database): Promise<void> {
 }
 
 t.test('the session store', (t) => onEachDatabase(t, contract));
-
-t.test('a session that somebody holds keeps nobody waiting but its own', { skip: withoutPostgres }, async (t) => {
-  const database = await postgresDatabase(t);
-  const { store, newUser, newSession } = await storedSessions(database);
-  const user = await newUser();
-  const all = await Promise.all(Array.from({ length: 20 }, () => newSession(user)));
-  const [held, ...others] = all.map((made) => attempt(made));
-  const waited = await database.transaction(async (sql) => {
-    const lock = { name: 'test_hold', text: 'SELECT id FROM sessions WHERE id = $1 FOR UPDATE' };
-    await sql.query(lock, [held?.sessionId]);
-    let isOver = false;
-    const waiting = store.rotate(held as RotationAttempt).finally(() => {
-      isOver = true;
-    });
-    const results = await Promise.all(others.map((one) => store.rotate(one)));
-    t.ok(results.every(Boolean), 'the others are rotated');
-    // More calls than are made at one time are held up.
-    const again = await newSession(user);
-    t.ok(await store.rotate(attempt(again)), 'and whoever comes later, too');
-    t.notOk(isOver);
-    return { waiting };
-  });
-  t.match(await waited.waiting, { session: { id: held?.sessionId, generation: 1 } }, 'and then it is rotated as well');
-});
-
-t.test(
-  'several rows are looked up one by one, also by a plan from when there were none',
-  { skip: withoutPostgres },
-  async (t) => {
-    const database = await postgresDatabase(t, 2);
-    const { newUser, newSession } = await storedSessions(database);
-    const plans = new Map<string, string>();
-    const explained: Database = {
-      ...database,
-      async query({ name, text }, values) {
-        const rows = await database.query<object>({ name: `explain_${name}`, text: `EXPLAIN ${text}` }, values);
-        plans.set(name, rows.flatMap(Object.values).join('\n'));
-        return [];
-      },
-    };
-    const made = await newSession(await newUser());
-    for (const size of [16, 8, 4, 2]) {
-      const { rotate } = createSessionStore(explained);
-      await Promise.all(Array.from({ length: size }, () => rotate(attempt(made))));
-      const plan = plans.get(`session_rotate_${size}`) ?? '';
-      t.match(plan, 'LockRows');
-      t.notMatch(plan, /Seq Scan on (sessions|users)/, `of ${size}`);
-    }
-  },
-);
-
-t.test('the database computes the HMAC that Node computes', (t) =>
-  onEachDatabase(t, async (t, database) => {
-    for (let n = 0; n < 64; n++) {
-      const key = systemRandom.bytes(32);
-      const message = systemRandom.bytes(n * 3);
-      const statement = { name: 'test_hmac', text: 'SELECT keyturn_hmac_sha256($1, $2) AS mac' };
-      const [row] = await database.query<{ mac: Uint8Array }>(statement, [key, message]);
-      t.same(Buffer.from(row?.mac ?? []), createHmac('sha256', key).update(message).digest());
-    }
-  }),
-);

@@ -8,8 +8,11 @@ import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
 import { createClients } from '../../src/domain/clients.js';
 import { createIds } from '../../src/domain/ids.js';
-import type { Caller, SessionId, User, UserId } from '../../src/domain/types.js';
+import { nextSecret, sha256 } from '../../src/domain/refresh-token.js';
+import type { Caller, Instant, SessionId, User, UserId } from '../../src/domain/types.js';
+import type { RotationAttempt } from '../../src/ports/session-store.js';
 import { fakeClock } from './clock.js';
+import { execute } from './service.js';
 import { makeSession, presented } from './sessions.js';
 
 export const caller: Caller = { ip: '192.0.2.1', place: 'NL', userAgent: 'test', requestId: 'r' };
@@ -58,3 +61,32 @@ export async function storedSessions(database: Database) {
 
   return { users, store, clients, newUser, newSession };
 }
+
+type Made = Awaited<ReturnType<Awaited<ReturnType<typeof storedSessions>>['newSession']>>;
+
+/** What the use case would send for the token, with a salt of its own. */
+export function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}): RotationAttempt {
+  const salt = systemRandom.bytes(32);
+  return {
+    sessionId: session.id,
+    generation: token.generation,
+    secretHash: sha256(token.secret),
+    signed: token.signed,
+    tagHash: sha256(token.tag),
+    nextHash: sha256(nextSecret(token.secret, salt, session.id, token.generation + 1)),
+    salt,
+    key: null,
+    clientId: null,
+    at: now,
+    caller,
+    proved: null,
+    audits: [],
+    ...more,
+  };
+}
+
+export const demandPasswordIn = (database: Database) => (id: SessionId, at: Instant) =>
+  execute(
+    database,
+    `UPDATE sessions SET step_up_at = '${new Date(at).toISOString()}' WHERE id = '${id}' AND revoked_at IS NULL`,
+  );

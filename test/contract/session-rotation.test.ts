@@ -1,55 +1,28 @@
 /** What holds for rotations, of one session and of many at a time. */
 import { createHmac } from 'node:crypto';
-import type { Test } from 'tap';
+import t, { type Test } from 'tap';
 import type { Database } from '../../src/adapters/postgres/database.js';
 import { createSessionStore } from '../../src/adapters/postgres/session-store.js';
 import { systemRandom } from '../../src/adapters/system/random.js';
 import { auditEvent } from '../../src/domain/audit.js';
 import { nextSecret, sha256 } from '../../src/domain/refresh-token.js';
-import { type Instant, later, type SessionId } from '../../src/domain/types.js';
+import { later } from '../../src/domain/types.js';
 import type { RotationAttempt } from '../../src/ports/session-store.js';
+import { onEachDatabase, postgresDatabase, withoutPostgres } from '../support/databases.js';
 import { execute, rowOf, rowsOf } from '../support/service.js';
 import { presented, tampered } from '../support/sessions.js';
-import { caller, now, type storedSessions } from '../support/stored-sessions.js';
+import { attempt, caller, demandPasswordIn, now, storedSessions } from '../support/stored-sessions.js';
 import { watched } from '../support/watched-database.js';
 
 const CALLERS = 50;
 
-type Stored = Awaited<ReturnType<typeof storedSessions>>;
-type Made = Awaited<ReturnType<Stored['newSession']>>;
-
-/** What the use case would send for the token, with a salt of its own. */
-export function attempt({ session, token }: Made, more: Partial<RotationAttempt> = {}): RotationAttempt {
-  const salt = systemRandom.bytes(32);
-  return {
-    sessionId: session.id,
-    generation: token.generation,
-    secretHash: sha256(token.secret),
-    signed: token.signed,
-    tagHash: sha256(token.tag),
-    nextHash: sha256(nextSecret(token.secret, salt, session.id, token.generation + 1)),
-    salt,
-    key: null,
-    clientId: null,
-    at: now,
-    caller,
-    proved: null,
-    audits: [],
-    ...more,
-  };
-}
+type Made = Parameters<typeof attempt>[0];
 
 const tagOf = (familyKey: Uint8Array, signed: Uint8Array) =>
   new Uint8Array(createHmac('sha256', familyKey).update(signed).digest().subarray(0, 16));
 
-export const demandPasswordIn = (database: Database) => (id: SessionId, at: Instant) =>
-  execute(
-    database,
-    `UPDATE sessions SET step_up_at = '${new Date(at).toISOString()}' WHERE id = '${id}' AND revoked_at IS NULL`,
-  );
-
-export async function rotations(t: Test, database: Database, stored: Stored): Promise<void> {
-  const { store, newUser, newSession } = stored;
+async function contract(t: Test, database: Database): Promise<void> {
+  const { store, newUser, newSession } = await storedSessions(database);
   const demandPassword = demandPasswordIn(database);
   const user = await newUser();
 
@@ -293,3 +266,67 @@ export async function rotations(t: Test, database: Database, stored: Stored): Pr
     t.ok((await Promise.all(all.map((made) => together.rotate(attempt(made))))).every(Boolean));
   });
 }
+
+t.test('rotations', (t) => onEachDatabase(t, contract));
+
+t.test('a session that somebody holds keeps nobody waiting but its own', { skip: withoutPostgres }, async (t) => {
+  const database = await postgresDatabase(t);
+  const { store, newUser, newSession } = await storedSessions(database);
+  const user = await newUser();
+  const all = await Promise.all(Array.from({ length: 20 }, () => newSession(user)));
+  const [held, ...others] = all.map((made) => attempt(made));
+  const waited = await database.transaction(async (sql) => {
+    const lock = { name: 'test_hold', text: 'SELECT id FROM sessions WHERE id = $1 FOR UPDATE' };
+    await sql.query(lock, [held?.sessionId]);
+    let isOver = false;
+    const waiting = store.rotate(held as RotationAttempt).finally(() => {
+      isOver = true;
+    });
+    const results = await Promise.all(others.map((one) => store.rotate(one)));
+    t.ok(results.every(Boolean), 'the others are rotated');
+    // More calls than are made at one time are held up.
+    const again = await newSession(user);
+    t.ok(await store.rotate(attempt(again)), 'and whoever comes later, too');
+    t.notOk(isOver);
+    return { waiting };
+  });
+  t.match(await waited.waiting, { session: { id: held?.sessionId, generation: 1 } }, 'and then it is rotated as well');
+});
+
+t.test(
+  'several rows are looked up one by one, also by a plan from when there were none',
+  { skip: withoutPostgres },
+  async (t) => {
+    const database = await postgresDatabase(t, 2);
+    const { newUser, newSession } = await storedSessions(database);
+    const plans = new Map<string, string>();
+    const explained: Database = {
+      ...database,
+      async query({ name, text }, values) {
+        const rows = await database.query<object>({ name: `explain_${name}`, text: `EXPLAIN ${text}` }, values);
+        plans.set(name, rows.flatMap(Object.values).join('\n'));
+        return [];
+      },
+    };
+    const made = await newSession(await newUser());
+    for (const size of [16, 8, 4, 2]) {
+      const { rotate } = createSessionStore(explained);
+      await Promise.all(Array.from({ length: size }, () => rotate(attempt(made))));
+      const plan = plans.get(`session_rotate_${size}`) ?? '';
+      t.match(plan, 'LockRows');
+      t.notMatch(plan, /Seq Scan on (sessions|users)/, `of ${size}`);
+    }
+  },
+);
+
+t.test('the database computes the HMAC that Node computes', (t) =>
+  onEachDatabase(t, async (t, database) => {
+    for (let n = 0; n < 64; n++) {
+      const key = systemRandom.bytes(32);
+      const message = systemRandom.bytes(n * 3);
+      const statement = { name: 'test_hmac', text: 'SELECT keyturn_hmac_sha256($1, $2) AS mac' };
+      const [row] = await database.query<{ mac: Uint8Array }>(statement, [key, message]);
+      t.same(Buffer.from(row?.mac ?? []), createHmac('sha256', key).update(message).digest());
+    }
+  }),
+);
