@@ -39,6 +39,8 @@ export interface PoolSettings {
 
 // Milliseconds. Everything that waits for the server gives up, so that no request hangs with it.
 const CONNECT_TIMEOUT_MS = 3_000;
+/** A new connection has no statement prepared and nothing in its caches: whoever comes after a lull is not to wait for that. */
+const IDLE_TIMEOUT_MS = 600_000;
 const STATEMENT_TIMEOUT_MS = 5_000;
 /** Longer than the server's own limit, for a server that has stopped answering. */
 const ANSWER_TIMEOUT_MS = 7_000;
@@ -55,6 +57,7 @@ export function connectPostgres({ url, max, onIdleError }: PoolSettings): Databa
   const pool = new pg.Pool({
     ...connection,
     max,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,
     idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
