@@ -104,6 +104,10 @@ t.test('no more hashes are computed at one time than configured', async (t) => {
   );
   await Promise.all(calls);
   t.strictSame([...done].sort(), [0, 1, 2, 3]);
+  const oneByOne = createPasswordHasher({ ...cheap, memoryKib: 4096, concurrency: 1 });
+  const order: number[] = [];
+  await Promise.all([0, 1, 2, 3].map((i) => oneByOne.hash('same').then(() => order.push(i))));
+  t.strictSame(order, [0, 1, 2, 3], 'and one by one where one is computed at a time');
 });
 
 t.test('without a queue there is room for as many as are computed', async (t) => {
