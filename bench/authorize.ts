@@ -53,7 +53,7 @@ const startBackend = (scope: Scope): Promise<number> =>
 
 async function startBare(scope: Scope, service: ServiceProcess): Promise<{ port: number; pid: number | undefined }> {
   const { body } = await service.get('/.well-known/jwks.json');
-  const path = fileURLToPath(new URL('bare-server.js', import.meta.url));
+  const path = fileURLToPath(new URL('bare-verifier.js', import.meta.url));
   const env = { PATH: process.env.PATH, JWKS: JSON.stringify(body), TOKEN_ISSUER: ISSUER, AUDIENCE: 'api' };
   const child = spawn(process.execPath, [path], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   scope.teardown(() => stopProcess(child, 'SIGTERM'));

@@ -1,29 +1,21 @@
 /** What a check costs a service: with revocation followed in memory, without any, and asked of a database or of Redis. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { JwtVerifier } from 'aws-jwt-verify';
-import { createVerifier as createFastVerifier } from 'fast-jwt';
 import { Redis } from 'ioredis';
-import { createLocalJWKSet, jwtVerify } from 'jose';
 import pg from 'pg';
 import { RevocationSet } from '../src/domain/revocation.js';
 import { instant } from '../src/domain/types.js';
-import { createVerifier } from '../src/verifier/index.js';
 import type { Scope } from '../test/support/scope.js';
 import { startPostgres, startRedis } from '../test/support/servers.js';
-import { AUDIENCE, type Issuer, startIssuer, uuid } from './issuer.js';
+import { startIssuer, uuid } from './issuer.js';
 import { count, type Measurement } from './measurement.js';
+import { FAST_JWT, JOSE, jose, OURS, verifiers } from './verifiers.js';
 
 const TOKENS_AT_ONCE = 32;
-const CACHED_TOKENS = 10_000;
 const SEED_ROWS = 500_000;
 const SLICE_MS = 250;
 /** The first ones are a warm-up: most of this is done seldom before. */
 const FRESH_ROUNDS = 9;
-
-const OURS = 'keyturn/verifier, revocations followed';
-const JOSE = 'jose.jwtVerify, no revocation';
-const FAST_JWT = 'fast-jwt with its cache, no revocation';
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
@@ -34,7 +26,7 @@ const heapMb = (): number => {
   return process.memoryUsage().heapUsed / 2 ** 20;
 };
 
-type Check = (token: string, jti: string) => unknown;
+type CheckById = (token: string, jti: string) => unknown;
 
 interface Presented {
   /** A request brings its token as bytes: a string that was looked up before would be found faster than a new one. */
@@ -43,7 +35,7 @@ interface Presented {
 }
 
 /** Checks a second over all of them, once each. */
-async function timed(check: Check, presented: readonly Presented[]): Promise<number> {
+async function timed(check: CheckById, presented: readonly Presented[]): Promise<number> {
   const begun = performance.now();
   for (let i = 0; i < presented.length; i += TOKENS_AT_ONCE) {
     const some = presented.slice(i, i + TOKENS_AT_ONCE);
@@ -53,7 +45,7 @@ async function timed(check: Check, presented: readonly Presented[]): Promise<num
 }
 
 /** In turns, so that what else the machine does meets all of them. */
-async function compare(contenders: Record<string, Check>, presented: Presented[], rounds: number) {
+async function compare(contenders: Record<string, CheckById>, presented: Presented[], rounds: number) {
   const rates = new Map<string, number[]>();
   for (let round = 0; round < rounds; round++) {
     for (const [name, contender] of Object.entries(contenders)) {
@@ -67,7 +59,7 @@ async function compare(contenders: Record<string, Check>, presented: Presented[]
 }
 
 /** The same, with tokens that none of them has seen: others in each round. What a contender caches is of no use to it. */
-async function compareFresh(contenders: Record<string, Check>, batches: readonly (readonly Presented[])[]) {
+async function compareFresh(contenders: Record<string, CheckById>, batches: readonly (readonly Presented[])[]) {
   const rates = new Map<string, number[]>();
   for (const batch of batches) {
     for (const [name, contender] of Object.entries(contenders))
@@ -75,12 +67,6 @@ async function compareFresh(contenders: Record<string, Check>, batches: readonly
   }
   return new Map([...rates].map(([name, values]) => [name, median(values)]));
 }
-
-const bare = ({ url, jwks }: Issuer) => {
-  const keys = createLocalJWKSet(jwks);
-  const options = { issuer: url, audience: AUDIENCE, algorithms: ['RS256'], typ: 'at+jwt' };
-  return (token: string) => jwtVerify(token, keys, options);
-};
 
 async function overSql(scope: Scope, rows: number, verify: (token: string) => unknown, say: (text: string) => void) {
   const server = await startPostgres({ settings: { shared_buffers: '1GB' } });
@@ -139,38 +125,17 @@ export const checks: Measurement = {
     const serviceMb = memoryOfSet(live);
 
     const before = heapMb();
-    const verifier = createVerifier({
-      issuer: issuer.url,
-      audience: AUDIENCE,
-      revocation: { follow: { token: async () => 'reader' }, maxStaleness: 60 },
-    });
-    scope.teardown(() => verifier.close());
-    for (let known = false; !known; ) {
-      known = await verifier.warmUp().then(
-        () => true,
-        () => false,
-      );
-      say(known ? `${count(live)} revocations are followed` : 'reading the revocations');
+    const contenders: Record<string, CheckById> = {};
+    let verifierMb = Number.NaN;
+    for (const [name, start] of Object.entries(verifiers)) {
+      say(`starting ${name}`);
+      const { check, close } = await start(issuer);
+      scope.teardown(close);
+      contenders[name] = check;
+      if (name === OURS) verifierMb = heapMb() - before;
     }
-    const verifierMb = heapMb() - before;
-
-    const aws = JwtVerifier.create({ issuer: issuer.url, audience: AUDIENCE, jwksUri: `${issuer.url}/jwks.json` });
-    aws.cacheJwks(issuer.jwks as Parameters<typeof aws.cacheJwks>[0]);
-    const jose = bare(issuer);
-    const contenders: Record<string, Check> = {
-      [OURS]: (token) => verifier.verify(token),
-      [JOSE]: jose,
-      [FAST_JWT]: createFastVerifier({
-        key: issuer.pem,
-        cache: CACHED_TOKENS,
-        allowedIss: issuer.url,
-        allowedAud: AUDIENCE,
-        algorithms: ['RS256'],
-      }),
-      'aws-jwt-verify, no revocation': (token) => aws.verifySync(token),
-      [`jose and a table of ${count(rows)} revoked tokens`]: await overSql(scope, rows, jose, say),
-      'jose and a key in Redis': await overRedis(scope, jose),
-    };
+    contenders[`jose and a table of ${count(rows)} revoked tokens`] = await overSql(scope, rows, jose(issuer), say);
+    contenders['jose and a key in Redis'] = await overRedis(scope, jose(issuer));
 
     const presented: Presented[] = [];
     for (let n = 0; n < tokens; n++)

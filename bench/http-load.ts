@@ -3,22 +3,28 @@
  * HTTP costs more than what is measured here.
  */
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Load {
   port: number | ((connection: number) => number);
   connections: number;
   seconds: number;
+  /** How often each request is sent, at the same time, over a connection for each: once by default. */
+  copies?: number;
+  /** Whoever is sent away (503) waits for as long as the answer says, as good clients do, and is counted apart. */
+  mayBeSentAway?: boolean;
   /** The whole request, as it is sent. */
-  request(connection: number): string;
+  request(asker: number): string;
   /** Sees each answer; what it throws ends the run. */
-  answered?(connection: number, head: string, body: string): void;
+  answered?(asker: number, head: string, body: string): void;
 }
 
 export interface LoadResult {
-  /** Answers a second. */
+  /** Answers a second, without those that were sent away. */
   rate: number;
-  /** Milliseconds, ascending. */
+  /** Milliseconds, ascending, of the same. */
   latencies: number[];
+  sentAway: number;
 }
 
 /** Whoever is silent for longer has failed. Milliseconds. */
@@ -76,34 +82,78 @@ export function ask(socket: Socket, request: string): Promise<Answered> {
   });
 }
 
+/** A connection that is kept for as long as the server keeps it: nginx does for a thousand requests. */
+interface Line {
+  ask(request: string): Promise<Answered>;
+  close(): void;
+}
+
+function lineTo(port: number): Line {
+  let socket = open(port);
+  return {
+    async ask(request) {
+      const answer = await ask(socket, request);
+      if (/\r\nconnection: *close/i.test(answer.head)) {
+        socket.destroy();
+        socket = open(port);
+      }
+      return answer;
+    },
+    close: () => socket.destroy(),
+  };
+}
+
 /** One request over a connection of its own. */
 export async function askOnce(port: number, request: string): Promise<Answered> {
   const socket = open(port);
   return ask(socket, request).finally(() => socket.destroy());
 }
 
-export async function load({ port, connections, seconds, request, answered }: Load): Promise<LoadResult> {
+/** Milliseconds; null where an answer sends nobody away. */
+function awayFor(head: string): number | null {
+  if (!head.startsWith('HTTP/1.1 503')) return null;
+  return 1000 * Number(/\r\nretry-after: *(\d+)/i.exec(head)?.[1] ?? 1);
+}
+
+export async function load(given: Load): Promise<LoadResult> {
+  const { port, connections, seconds, copies = 1, mayBeSentAway = false, request, answered } = given;
   const latencies: number[] = [];
+  let sentAway = 0;
   const begun = performance.now();
   const until = begun + seconds * 1000;
-  await Promise.all(
-    Array.from({ length: connections }, async (_, i) => {
-      const to = typeof port === 'number' ? port : port(i);
-      let socket = open(to);
-      try {
-        for (let from = performance.now(); from < until; from = performance.now()) {
-          const { head, body } = await ask(socket, request(i));
-          latencies.push(performance.now() - from);
-          answered?.(i, head, body);
-          // nginx keeps a connection for a thousand requests.
-          if (!/\r\nconnection: *close/i.test(head)) continue;
-          socket.destroy();
-          socket = open(to);
-        }
-      } finally {
-        socket.destroy();
+
+  /** Resolves to the milliseconds to wait before the next one. */
+  const askOver = async (line: Line, asker: number, text: string): Promise<number> => {
+    const from = performance.now();
+    const { head, body } = await line.ask(text);
+    const away = mayBeSentAway ? awayFor(head) : null;
+    if (away === null) {
+      latencies.push(performance.now() - from);
+      answered?.(asker, head, body);
+      return 0;
+    }
+    sentAway++;
+    return Math.min(away, until - performance.now());
+  };
+
+  const askOnAndOn = async (asker: number): Promise<void> => {
+    // Copies of a request meet different processes, where there are several.
+    const lines = Array.from({ length: copies }, (_, copy) =>
+      lineTo(typeof port === 'number' ? port : port(asker + copy)),
+    );
+    try {
+      while (performance.now() < until) {
+        const text = request(asker);
+        const waits = await Promise.all(lines.map((line) => askOver(line, asker, text)));
+        const longest = Math.max(...waits);
+        if (longest > 0) await sleep(longest);
       }
-    }),
-  );
-  return { rate: (latencies.length * 1000) / (performance.now() - begun), latencies: latencies.sort((a, b) => a - b) };
+    } finally {
+      for (const line of lines) line.close();
+    }
+  };
+
+  await Promise.all(Array.from({ length: Math.ceil(connections / copies) }, (_, asker) => askOnAndOn(asker)));
+  const rate = (latencies.length * 1000) / (performance.now() - begun);
+  return { rate, latencies: latencies.sort((a, b) => a - b), sentAway };
 }

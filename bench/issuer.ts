@@ -10,10 +10,13 @@ const HOUR_S = 3_600;
 
 export const uuid = (n: number): string => `01900000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
 
-export interface Issuer {
+export interface IssuerKeys {
   url: string;
   pem: string;
   jwks: { keys: JWK[] };
+}
+
+export interface Issuer extends IssuerKeys {
   /** A token of its own session; `n` is in its `jti` and `sid`, and above the revoked ones. */
   token(n: number): Promise<string>;
 }

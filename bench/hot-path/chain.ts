@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type Load, type LoadResult, load } from '../http-load.js';
 
 /** One run of a workload: it counts its own errors. */
-export interface Run extends Pick<Load, 'port' | 'request' | 'answered'> {
+export interface Run extends Omit<Load, 'connections' | 'seconds'> {
   errors(): number;
 }
 
@@ -12,6 +12,8 @@ export interface Workload {
 }
 
 export interface Loaded extends LoadResult {
+  /** Where latencies are those of some of them. */
+  operations?: number;
   errors: number;
 }
 
@@ -81,8 +83,19 @@ export interface Sessions {
   first(session: number): string;
 }
 
-/** Refreshes all sessions in turn. There have to be more of them than connections. */
-export function refreshes(protocol: RefreshProtocol, sessions: Sessions): Workload {
+/** What one request, and its copies, have brought so far. */
+interface Asked {
+  session: number;
+  answers: number;
+  rotated: number;
+  tokens: Tokens | null;
+}
+
+/**
+ * Refreshes all sessions in turn. There have to be more of them than connections. Where a request is sent several times at
+ * once, with one key, one of them rotates and all bring the same refresh token.
+ */
+export function refreshes(protocol: RefreshProtocol, sessions: Sessions, copies = 1): Workload {
   const tokens = new Map<number, string>();
   const seen = new Set<string>();
   let turn = 0;
@@ -94,27 +107,39 @@ export function refreshes(protocol: RefreshProtocol, sessions: Sessions): Worklo
     return true;
   };
 
+  const isRight = (asked: Asked, head: string, brought: Tokens | null): boolean => {
+    if (brought === null) return false;
+    const outcome = /\r\nkeyturn-refresh-outcome: *(\w+)/i.exec(head)?.[1] ?? 'rotated';
+    if (outcome === 'rotated') asked.rotated++;
+    if (asked.answers === copies && asked.rotated !== 1) return false;
+    if (asked.tokens !== null) return brought.refresh === asked.tokens.refresh;
+    asked.tokens = brought;
+    tokens.set(asked.session, brought.refresh);
+    // Every token of every answer is another one.
+    return isNew(brought.access) && isNew(brought.refresh);
+  };
+
   return {
     begin(connections) {
-      if (connections >= sessions.count)
+      if (connections / copies >= sessions.count)
         throw new Error(
           `${connections} connections, but ${sessions.count} sessions: some would be refreshed twice at once`,
         );
-      const asking = new Map<number, number>();
+      const asking = new Map<number, Asked>();
       let errors = 0;
       return {
         port: protocol.port,
-        request(connection) {
+        copies,
+        request(asker) {
           const session = turn++ % sessions.count;
-          asking.set(connection, session);
+          asking.set(asker, { session, answers: 0, rotated: 0, tokens: null });
           return protocol.request(tokens.get(session) ?? sessions.first(session), randomUUID());
         },
-        answered(connection, head, body) {
-          const brought = tokensOf(head, body);
-          const outcome = /\r\nkeyturn-refresh-outcome: *(\w+)/i.exec(head)?.[1] ?? 'rotated';
-          // Every token of every answer is another one.
-          if (brought === null || outcome !== 'rotated' || !isNew(brought.access) || !isNew(brought.refresh)) errors++;
-          if (brought !== null) tokens.set(asking.get(connection) ?? 0, brought.refresh);
+        answered(asker, head, body) {
+          const asked = asking.get(asker);
+          if (asked === undefined) throw new Error('an answer to nothing');
+          asked.answers++;
+          if (!isRight(asked, head, tokensOf(head, body))) errors++;
         },
         errors: () => errors,
       };
@@ -123,13 +148,13 @@ export function refreshes(protocol: RefreshProtocol, sessions: Sessions): Worklo
 }
 
 /** The same request again and again, or one of several in turn, that has to be answered with 200. */
-export function repeated(port: number, requests: readonly string[]): Workload {
+export function repeated(port: Load['port'], requests: readonly string[], mayBeSentAway = false): Workload {
   let turn = 0;
   return {
     begin() {
       let errors = 0;
       return {
-        port,
+        ...{ port, mayBeSentAway },
         request: () => requests[turn++ % requests.length] ?? '',
         answered(_connection, head) {
           if (statusOf(head) !== 200) errors++;

@@ -160,11 +160,18 @@ export async function queryOnce(url: string, text: string, values: unknown[] = [
   }
 }
 
+/** Who is sent away comes again: just started, on a busy machine, a service has too much to do. */
+const REGISTER_TRIES = 10;
+
 export async function register(port: number, email = EMAIL): Promise<void> {
-  const answer = await fetch(`http://127.0.0.1:${port}/v1/users`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email, password: PASSWORD }),
-  });
-  if (answer.status !== 201) throw new Error(`cannot register: ${answer.status} ${await answer.text()}`);
+  const body = JSON.stringify({ email, password: PASSWORD });
+  for (let left = REGISTER_TRIES; ; left--) {
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/users`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body },
+    });
+    if (answer.status === 201) return;
+    if (answer.status !== 503 || left === 1)
+      throw new Error(`cannot register: ${answer.status} ${await answer.text()}`);
+    await sleep(1000 * Number(answer.headers.get('retry-after') ?? 1));
+  }
 }

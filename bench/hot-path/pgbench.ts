@@ -92,5 +92,5 @@ function resultOf(stdout: string, folder: string, prefix: string, rotations: num
   const lines = logs.flatMap((name) => readFileSync(join(folder, name), 'utf8').trim().split('\n'));
   const latencies = lines.map((line) => Number(line.split(' ')[2]) / 1000).sort((a, b) => a - b);
   const rate = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1]);
-  return { rate, latencies, errors: Math.abs(latencies.length - rotations) };
+  return { rate, latencies, sentAway: 0, errors: Math.abs(latencies.length - rotations) };
 }

@@ -28,6 +28,8 @@ export interface Sample {
   p95: number;
   p99: number;
   errors: number;
+  /** Who was told to come again later: no operation, but what it costs is in the others'. */
+  sentAway: number;
   /** Microseconds of the processor for one operation. */
   service: number;
   database: number;
@@ -70,10 +72,10 @@ async function sampleOf({ serving, loadedBy, workload, connections }: Row, secon
   const from = clocks();
   const work = loadedBy?.(seconds) ?? (workload && loadWith(workload, connections, seconds));
   if (work === undefined) throw new Error('nothing loads it');
-  const { rate, latencies, errors } = await work;
+  const { rate, latencies, operations = latencies.length, sentAway, errors } = await work;
   if (latencies.length === 0) throw new Error('nothing was answered');
   const to = clocks();
-  const each = (micros: number) => micros / latencies.length;
+  const each = (micros: number) => micros / operations;
   const [service, database] = [each(to.service - from.service), each(to.database - from.database)];
   const micros = (before + (await unit())) / 2;
   return {
@@ -82,6 +84,7 @@ async function sampleOf({ serving, loadedBy, workload, connections }: Row, secon
     p95: quantile(latencies, 0.95),
     p99: quantile(latencies, 0.99),
     errors,
+    sentAway,
     service,
     database,
     unit: micros,

@@ -7,7 +7,7 @@ import { PASSWORD, queryOnce } from './ground.js';
 
 const BATCH = 500_000;
 /** How many devices a person has. */
-const SESSIONS_A_USER = 4;
+export const SESSIONS_A_USER = 4;
 /** Rotated before: from the fourth on a row is as large as it will ever be. */
 const GENERATION = 4;
 

@@ -10,7 +10,7 @@ export interface Storm {
   sentAway(): number;
 }
 
-/** The refreshes are what is measured; the CPU of the logins is in it, divided by the refreshes. */
+/** The refreshes are what is measured; the CPU of the logins is in it, divided by the refreshes, and their errors are. */
 export function inStorm(name: string, alone: Row & { workload: Workload }, logins: Workload): Storm {
   const rates: number[] = [];
   let sentAway = 0;
@@ -26,8 +26,8 @@ export function inStorm(name: string, alone: Row & { workload: Workload }, login
           loadWith(logins, alone.connections, seconds),
         ]);
         rates.push(storming.rate);
-        sentAway += storming.errors;
-        return refreshing;
+        sentAway += storming.sentAway;
+        return { ...refreshing, errors: refreshing.errors + storming.errors };
       },
     },
   };

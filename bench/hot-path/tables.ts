@@ -14,7 +14,9 @@ export const columns = [
   'memory, MB',
 ];
 
-const ms = (value: number): string => value.toFixed(value < 10 ? 1 : 0);
+const ms = (value: number): string => (value < 1 ? value.toPrecision(2) : value.toFixed(value < 10 ? 1 : 0));
+
+const micros = (value: number): string => (value > 0 && value < 10 ? value.toFixed(1) : count(value));
 
 export const cellsOf = (result: Result): string[] => {
   if ('failed' in result) return [String(result.connections), `failed: ${result.failed}`, '', '', '', '', '', ''];
@@ -23,10 +25,10 @@ export const cellsOf = (result: Result): string[] => {
     String(connections),
     `${count(m.rate)} (${rates.map(count).join(' to ')})`,
     [m.p50, m.p95, m.p99].map(ms).join(', '),
-    count(m.errors),
-    count(m.service),
-    count(m.database),
-    m.signatures.toFixed(2),
+    count(m.errors) + (m.sentAway > 0 ? `; ${count(m.sentAway)} sent away` : ''),
+    micros(m.service),
+    micros(m.database),
+    m.signatures < 0.1 ? m.signatures.toPrecision(1) : m.signatures.toFixed(2),
     m.residentMb === 0 ? '' : count(m.residentMb),
   ];
 };

@@ -1,10 +1,10 @@
 /** What it costs that refreshes are looked at for anomalies: nothing waits for that, but somebody has to do it. */
-import { parseRefreshToken } from '../../src/domain/refresh-token.js';
-import { type Bench, inTurns, type Part, servedBy } from './bench.js';
-import { postJson, type RefreshProtocol, refreshes } from './chain.js';
-import { startGround } from './ground.js';
-import { spread, store } from './stored.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+import { parseRefreshToken } from '../../../src/domain/refresh-token.js';
+import { type Bench, inTurns, type Part, servedBy } from '../bench.js';
+import { postJson, type RefreshProtocol, refreshes } from '../chain.js';
+import { startGround } from '../ground.js';
+import { spread, store } from '../stored.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
 
 /** More than a process remembers the latest use of (20,000): each refresh is the first of its session that it has heard of. */
 const STORED = 60_000;

@@ -1,12 +1,12 @@
 /** A refresh against what it cannot do without, and against what people use instead. */
-import { type Bench, inTurns, type Part } from './bench.js';
-import { bars } from './chart.js';
-import { ROTATE, ROTATE_TOGETHER, startBareRotation, startBareSigner, startKeyturn } from './contenders.js';
-import { startGround } from './ground.js';
-import { peers as known, startPeers } from './peers.js';
-import { preparePgbench } from './pgbench.js';
-import type { Sample } from './rounds.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+import { type Bench, inTurns, type Part } from '../bench.js';
+import { bars } from '../chart.js';
+import { ROTATE, ROTATE_TOGETHER, startBareRotation, startBareSigner, startKeyturn } from '../contenders.js';
+import { startGround } from '../ground.js';
+import { peers as known, startPeers } from '../peers.js';
+import { preparePgbench } from '../pgbench.js';
+import type { Sample } from '../rounds.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
 
 /** The whole as in the table; service and database have their shares of it. */
 function inSignatures({ service, database, signatures }: Sample): number[] {

@@ -1,13 +1,13 @@
 /** Where the microseconds of a refresh, and of a gateway's check, go. */
-import type { LoadResult } from '../http-load.js';
-import { count } from '../measurement.js';
-import { areaOf, functionOf } from './areas.js';
-import type { Bench, Part, Table } from './bench.js';
-import { get, loadWithoutErrors, refreshes, repeated, type Workload } from './chain.js';
-import { EMAIL, type Ground, PASSWORD, register, startGround } from './ground.js';
-import { type ByThread, microsByThread, microsOf } from './processor.js';
-import { PROFILED, type Share, type Stack, sharesOf, stacksOf } from './stacks.js';
-import { keyturn, spread, store } from './stored.js';
+import type { LoadResult } from '../../http-load.js';
+import { count } from '../../measurement.js';
+import { areaOf, functionOf } from '../areas.js';
+import type { Bench, Part, Table } from '../bench.js';
+import { get, loadWithoutErrors, refreshes, repeated, type Workload } from '../chain.js';
+import { EMAIL, type Ground, PASSWORD, register, startGround } from '../ground.js';
+import { type ByThread, microsByThread, microsOf } from '../processor.js';
+import { PROFILED, type Share, type Stack, sharesOf, stacksOf } from '../stacks.js';
+import { keyturn, spread, store } from '../stored.js';
 
 const STORED = 10_000;
 const QUICK_STORED = 1_000;

@@ -1,14 +1,16 @@
 /** Refreshes and logins as functions of how many connections to PostgreSQL the service has. */
-import { type Bench, inTurns, type Part, servedBy } from './bench.js';
-import { refreshes, repeated } from './chain.js';
-import { startGround } from './ground.js';
-import { SESSIONS, startLogins } from './part-login.js';
-import type { Row } from './rounds.js';
-import { keyturn, spread } from './stored.js';
-import { inStorm, type Storm } from './storm.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+import { type Bench, inTurns, type Part, servedBy } from '../bench.js';
+import { refreshes, repeated } from '../chain.js';
+import { startGround } from '../ground.js';
+import type { Row } from '../rounds.js';
+import { keyturn } from '../stored.js';
+import { inStorm, type Storm } from '../storm.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
+import { install } from '../workloads.js';
 
 const POOLS = [2, 4, 10, 20];
+const STORED = 8_000;
+const QUICK_STORED = 800;
 const QUICK_POOLS = [2, 10];
 /** As it comes. */
 const DEFAULT = 10;
@@ -32,10 +34,10 @@ export const pool: Part = {
     for (const size of sizes) {
       const url = await ground.createDatabase(`pool_${size}`);
       const { pid, port } = await ground.startService(url, { env: { DATABASE_POOL: String(size) } });
-      const logins = repeated(port, await startLogins(url, port, bench));
-      const workload = refreshes(keyturn(port), spread(SESSIONS, SESSIONS));
+      const { logins, parcel } = await install(url, port, quick ? QUICK_STORED : STORED, quick, bench.say);
+      const workload = refreshes(keyturn(port), parcel());
       const alone = { name: nameOf(size), connections, serving: servedBy(ground, [pid]), workload };
-      pools.push({ alone, storm: inStorm(nameInStorm(size), alone, logins) });
+      pools.push({ alone, storm: inStorm(nameInStorm(size), alone, repeated(port, logins, true)) });
     }
     const rows = [...pools.map(({ alone }) => alone), ...pools.map(({ storm }) => storm.row)];
     const results = await inTurns(rows, ground, bench);

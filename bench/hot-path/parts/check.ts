@@ -1,37 +1,18 @@
 /** What a gateway asks before each request, against a server that only verifies; and the keys that verifiers fetch. */
 import { fileURLToPath } from 'node:url';
-import { askOnce } from '../http-load.js';
-import { type Bench, inTurns, type Part, servedBy } from './bench.js';
-import { get, repeated, tokensOf } from './chain.js';
-import { startGround } from './ground.js';
-import { keyturn, spread, store } from './stored.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+import { type Bench, inTurns, type Part, servedBy } from '../bench.js';
+import { get, repeated } from '../chain.js';
+import { startGround } from '../ground.js';
+import { spread, store } from '../stored.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
+import { accessTokens } from '../workloads.js';
 
-const BARE_SERVER = fileURLToPath(new URL('../bare-server.js', import.meta.url));
+const BARE_VERIFIER = fileURLToPath(new URL('../../bare-verifier.js', import.meta.url));
 const OURS = 'GET /v1/authorize, revocations followed';
 const UNSEEN = 'the same, each token seen for the first time';
 /** More than are remembered: by the time a token comes again it has been forgotten. */
 const TOKENS = 6_000;
-const ASKED_AT_ONCE = 32;
 const BARE = 'a bare server that verifies with jose';
-
-/** The access tokens of so many sessions. */
-async function accessTokens(port: number, count: number): Promise<string[]> {
-  const sessions = spread(count, count);
-  const protocol = keyturn(port);
-  const tokens: string[] = [];
-  let turn = 0;
-  const worker = async () => {
-    while (turn < count) {
-      const { head, body } = await askOnce(port, protocol.request(sessions.first(turn++), null));
-      const brought = tokensOf(head, body);
-      if (brought === null) throw new Error(`a refresh was refused: ${body}`);
-      tokens.push(brought.access);
-    }
-  };
-  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker));
-  return tokens;
-}
 
 export const check: Part = {
   about: 'checks of a gateway and the JWKS, against a server that only verifies',
@@ -40,11 +21,11 @@ export const check: Part = {
     const url = await ground.createDatabase('keyturn');
     const { pid, port } = await ground.startService(url);
     await store(url, TOKENS, bench.say);
-    const tokens = await accessTokens(port, TOKENS);
+    const tokens = await accessTokens(port, spread(TOKENS, TOKENS), TOKENS);
     const few = tokens.slice(0, 10);
     const jwks = await (await fetch(`http://127.0.0.1:${port}/.well-known/jwks.json`)).text();
     const env = { JWKS: jwks, TOKEN_ISSUER: 'https://auth.example.com', AUDIENCE: 'api' };
-    const bare = await ground.startProgram(BARE_SERVER, env);
+    const bare = await ground.startProgram(BARE_VERIFIER, env);
     const { connections } = bench.settings;
     const requests = (path: string, some: readonly string[]) =>
       some.map((token) => get(path, { authorization: `Bearer ${token}` }));

@@ -1,12 +1,14 @@
 /** Refreshes while a storm of logins goes on: does one starve the other? */
-import { type Bench, inTurns, type Part, servedBy } from './bench.js';
-import { refreshes, repeated } from './chain.js';
-import { startGround } from './ground.js';
-import { SESSIONS, startLogins } from './part-login.js';
-import { keyturn, spread } from './stored.js';
-import { inStorm } from './storm.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+import { type Bench, inTurns, type Part, servedBy } from '../bench.js';
+import { refreshes, repeated } from '../chain.js';
+import { startGround } from '../ground.js';
+import { keyturn } from '../stored.js';
+import { inStorm } from '../storm.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
+import { install } from '../workloads.js';
 
+const STORED = 8_000;
+const QUICK_STORED = 800;
 const ALONE = 'refreshes alone';
 const DURING = 'refreshes while others log in';
 
@@ -16,11 +18,11 @@ export const mixed: Part = {
     const ground = await startGround(bench.scope);
     const url = await ground.createDatabase('keyturn');
     const { pid, port } = await ground.startService(url);
-    const logins = repeated(port, await startLogins(url, port, bench));
-    const { connections } = bench.settings;
-    const workload = refreshes(keyturn(port), spread(SESSIONS, SESSIONS));
+    const { connections, quick } = bench.settings;
+    const { logins, parcel } = await install(url, port, quick ? QUICK_STORED : STORED, quick, bench.say);
+    const workload = refreshes(keyturn(port), parcel());
     const alone = { name: ALONE, connections, serving: servedBy(ground, [pid]), workload };
-    const storm = inStorm(DURING, alone, logins);
+    const storm = inStorm(DURING, alone, repeated(port, logins, true));
     const results = await inTurns([alone, storm.row], ground, bench);
     const [before, during] = [find(results, ALONE), find(results, DURING)];
     const logged = `${storm.rates.slice(1).map(Math.round).join(', ')} a second, in ${connections} connections more`;

@@ -1,13 +1,13 @@
 /** How far it goes, on paper: what the other parts have measured and kept, times as many sessions as are asked for. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { count } from '../measurement.js';
-import type { Part } from './bench.js';
-import { OURS } from './contenders.js';
-import type { Usage } from './part-storage.js';
-import type { Result } from './rounds.js';
+import { count } from '../../measurement.js';
+import type { Part } from '../bench.js';
+import { OURS } from '../contenders.js';
+import type { Result } from '../rounds.js';
+import type { Usage } from './storage.js';
 
-const KEPT = fileURLToPath(new URL('../../../docs/performance/', import.meta.url));
+const KEPT = fileURLToPath(new URL('../../../../docs/performance/', import.meta.url));
 
 /** Of the sessions that are stored, those in use at the busiest time; and how often one of them is refreshed, seconds. */
 const IN_USE = 0.05;

@@ -1,20 +1,10 @@
-/** What comes of two refreshes with one token at once, and of one whose answer was lost. */
+/** What may happen to the requests of one session, and what comes of it: two at once, and one whose answer was lost. */
 import { randomUUID } from 'node:crypto';
 import { askOnce } from '../http-load.js';
-import type { Bench, Part } from './bench.js';
 import { type RefreshProtocol, tokensOf } from './chain.js';
-import { type Contender, OURS, startKeyturn } from './contenders.js';
-import { startGround } from './ground.js';
-import { inTime } from './in-time.js';
-import { startPeers } from './peers.js';
+import type { Contender } from './contenders.js';
 
-const PAIRS = 320;
-const QUICK_PAIRS = 32;
-const AT_ONCE = [1, 16];
-/** For all pairs of a row. Milliseconds. */
-const PATIENCE_MS = 300_000;
-
-interface Outcome {
+export interface Outcome {
   requests: number;
   refused: number;
   /** How many chains of tokens go on from there: one is right. */
@@ -39,7 +29,7 @@ async function chainsFrom(protocol: RefreshProtocol, tokens: readonly (string | 
   return live.length;
 }
 
-type Schedule = (protocol: RefreshProtocol, token: string) => Promise<Outcome>;
+export type Schedule = (protocol: RefreshProtocol, token: string) => Promise<Outcome>;
 
 const pairWith =
   (makeKey: () => string | null): Schedule =>
@@ -58,13 +48,18 @@ const lostAnswer: Schedule = async (protocol, token) => {
   return { requests: 1, refused: retried === null ? 1 : 0, chains: await chainsFrom(protocol, [retried]) };
 };
 
-const schedules: Record<string, Schedule> = {
+export const schedules: Record<string, Schedule> = {
   'two at once, one key': pairWith(randomUUID),
   'two at once, no key': pairWith(() => null),
   'lost answer, retried': lostAnswer,
 };
 
-async function outcomesOf(contender: Contender, schedule: Schedule, atOnce: number, pairs: number): Promise<Outcome[]> {
+export async function outcomesOf(
+  contender: Contender,
+  schedule: Schedule,
+  atOnce: number,
+  pairs: number,
+): Promise<Outcome[]> {
   const tokens = await contender.fresh(pairs);
   const outcomes: Outcome[] = [];
   const worker = async () => {
@@ -76,7 +71,7 @@ async function outcomesOf(contender: Contender, schedule: Schedule, atOnce: numb
 }
 
 /** How many there were of each. */
-function tallied(outcomes: readonly Outcome[]): (Outcome & { sessions: number })[] {
+export function tallied(outcomes: readonly Outcome[]): (Outcome & { sessions: number })[] {
   const tally = new Map<string, Outcome & { sessions: number }>();
   for (const outcome of outcomes) {
     const name = Object.values(outcome).join(' ');
@@ -85,7 +80,7 @@ function tallied(outcomes: readonly Outcome[]): (Outcome & { sessions: number })
   return [...tally.values()];
 }
 
-function cellsOf(outcomes: readonly Outcome[]): string[] {
+export function cellsOf(outcomes: readonly Outcome[]): string[] {
   const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
   const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)} %`;
   return [
@@ -110,35 +105,5 @@ function cellsOf(outcomes: readonly Outcome[]): string[] {
 }
 
 /** Who knows no keys is not asked twice. */
-const knowsKeys = (protocol: RefreshProtocol): boolean => protocol.request('t', 'k') !== protocol.request('t', null);
-
-export const parallel: Part = {
-  about: 'two refreshes with one token at once, and lost answers',
-  async measure(bench: Bench) {
-    const ground = await startGround(bench.scope);
-    const contenders: Contender[] = [await startKeyturn(ground, bench), ...(await startPeers(ground, bench))];
-    const pairs = bench.settings.quick ? QUICK_PAIRS : PAIRS;
-    const rows: string[][] = [];
-    const data: Record<string, unknown>[] = [];
-    for (const contender of contenders)
-      for (const [name, schedule] of Object.entries(schedules)) {
-        if (name.endsWith('one key') && !knowsKeys(contender.protocol)) continue;
-        for (const atOnce of AT_ONCE) {
-          const first = [contender.row.name, name, String(atOnce)];
-          bench.say(first.join(', '));
-          try {
-            const outcomes = await inTime(PATIENCE_MS, outcomesOf(contender, schedule, atOnce, pairs));
-            rows.push([...first, ...cellsOf(outcomes)]);
-            const wrong = outcomes.filter(({ refused, chains }) => refused > 0 || chains !== 1).length;
-            if (contender.row.name === OURS && wrong > 0) bench.fail(`${first.join(', ')}: ${wrong} sessions`);
-            data.push({ contender: contender.row.name, schedule: name, atOnce, outcomes: tallied(outcomes) });
-          } catch (error) {
-            bench.fail(`${first.join(', ')}: ${(error as Error).message}`);
-            rows.push([...first, `failed: ${(error as Error).message}`, '', '', '', '']);
-          }
-        }
-      }
-    const columns = ['who', 'what', 'at once', 'sessions', 'refused', 'one live chain', 'several', 'dead sessions'];
-    return { tables: [{ columns, rows }], how: 'each row once', charts: {}, data };
-  },
-};
+export const knowsKeys = (protocol: RefreshProtocol): boolean =>
+  protocol.request('t', 'k') !== protocol.request('t', null);

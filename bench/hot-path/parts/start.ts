@@ -1,12 +1,12 @@
 /** How soon a process serves, and how large it is. */
 import { readFileSync } from 'node:fs';
-import type { Bench, Part } from './bench.js';
-import { loadWithoutErrors, refreshes } from './chain.js';
-import { startGround } from './ground.js';
-import { residentMb } from './processor.js';
-import { median } from './rounds.js';
-import { keyturn, spread, store } from './stored.js';
-import { ratios } from './tables.js';
+import type { Bench, Part } from '../bench.js';
+import { loadWithoutErrors, refreshes } from '../chain.js';
+import { startGround } from '../ground.js';
+import { residentMb } from '../processor.js';
+import { median } from '../rounds.js';
+import { keyturn, spread, store } from '../stored.js';
+import { ratios } from '../tables.js';
 
 const STARTS = 7;
 const QUICK_STARTS = 2;

@@ -1,24 +1,23 @@
-/** Refreshes as a function of how many sessions are stored. */
-
-import { count } from '../measurement.js';
-import { type Bench, inTurns, type Part, servedBy } from './bench.js';
-import { refreshes, type Sessions } from './chain.js';
-import { lines } from './chart.js';
-import { type Ground, queryOnce, startGround } from './ground.js';
-import type { Row } from './rounds.js';
-import { keyturn, spread, store } from './stored.js';
-import { find, ratio, ratios, tableOf } from './tables.js';
+/** Everything that is asked of the service, as a function of how many sessions are stored. */
+import { count } from '../../measurement.js';
+import { type Bench, inTurns, type Part, servedBy } from '../bench.js';
+import { refreshes } from '../chain.js';
+import { lines } from '../chart.js';
+import { type Ground, queryOnce, startGround } from '../ground.js';
+import type { Row } from '../rounds.js';
+import { keyturn, spread } from '../stored.js';
+import { find, ratio, ratios, tableOf } from '../tables.js';
+import { install, REFRESH, transposed, workloadsOf } from '../workloads.js';
 
 const SIZES = [10_000, 1_000_000, 10_000_000];
 const QUICK_SIZES = [1_000, 10_000];
-/** As many are in use at all sizes, spread over all that there are, so that it is the store alone that grows. */
-const IN_USE = 2_000;
-/** Where each refresh is of another session: one in so many is used, none of those above. */
+/** Where each refresh is of another session: one in so many is used, none of those that are used otherwise. */
 const ONE_IN = 10;
 
 interface Stored {
   url: string;
-  row: Row;
+  /** The refresh first. As many sessions are in use at all sizes, spread over all that there are: it is the store alone that grows. */
+  rows: Row[];
   /** No page that is read or written was in use before. */
   hardest: Row;
 }
@@ -27,18 +26,20 @@ interface Stored {
 async function startStored(ground: Ground, stored: number, bench: Bench): Promise<Stored> {
   const url = await ground.createDatabase(`keyturn_${stored}`);
   const { pid, port } = await ground.startService(url);
-  await store(url, stored, bench.say);
   const { connections, quick } = bench.settings;
-  const row = { connections, serving: servedBy(ground, [pid]) };
-  const refreshing = (name: string, some: Sessions) => ({ ...row, name, workload: refreshes(keyturn(port), some) });
+  const serving = servedBy(ground, [pid]);
+  const all = workloadsOf(await install(url, port, stored, quick, bench.say), [port], serving);
   return {
     url,
-    row: refreshing(nameOf(stored), spread(stored, quick ? 500 : IN_USE)),
-    hardest: refreshing(nameOfHardest(stored), spread(stored, stored / ONE_IN, ONE_IN / 2)),
+    rows: Object.entries(all).map(([name, row]) => ({ ...row(connections), name: nameOf(stored, name) })),
+    hardest: {
+      ...{ name: nameOfHardest(stored), connections, serving },
+      workload: refreshes(keyturn(port), spread(stored, stored / ONE_IN, ONE_IN / 2)),
+    },
   };
 }
 
-const nameOf = (stored: number) => `${count(stored)} stored`;
+const nameOf = (stored: number, what = REFRESH) => `${what === REFRESH ? '' : `${what}, `}${count(stored)} stored`;
 const nameOfHardest = (stored: number) => `${count(stored)} stored, each refresh of another`;
 
 async function usageOf(url: string): Promise<{ updates: number; heapOnly: number; bytes: number }> {
@@ -53,7 +54,7 @@ async function usageOf(url: string): Promise<{ updates: number; heapOnly: number
 }
 
 export const sessions: Part = {
-  about: 'refreshes with 10 thousand, 1 million and 10 million sessions stored',
+  about: 'all workloads, with 10 thousand, 1 million and 10 million sessions stored',
   async measure(bench: Bench) {
     const ground = await startGround(bench.scope);
     const sizes = bench.settings.quick ? QUICK_SIZES : SIZES;
@@ -61,8 +62,9 @@ export const sessions: Part = {
     for (const size of sizes) stored.push(await startStored(ground, size, bench));
     const [least = 0, most = 0] = [sizes[0], sizes.at(-1)];
     const last = stored.at(-1);
-    const rows = [...stored.map(({ row }) => row), ...(last === undefined ? [] : [last.hardest])];
-    const results = await inTurns(rows, ground, bench);
+    const [ofRefreshes = [], ...rest] = transposed(stored.map(({ rows }) => rows));
+    const refreshed = [...ofRefreshes, ...(last === undefined ? [] : [last.hardest])];
+    const results = await inTurns([...refreshed, ...rest.flat()], ground, bench);
     const usage = await Promise.all(stored.map(({ url }) => usageOf(url)));
     const [few, many] = [nameOf(least), nameOf(most)].map((name) => find(results, name));
     const hardest = find(results, nameOfHardest(most));
@@ -71,7 +73,8 @@ export const sessions: Part = {
     const between = `${count(most)} stored, of ${count(least)}`;
     return {
       tables: [
-        tableOf(results, 'sessions'),
+        tableOf(results.slice(0, refreshed.length), 'refresh'),
+        tableOf(results.slice(refreshed.length)),
         ratios([
           [`CPU of a refresh, ${between}`, ratio(many?.signatures, few?.signatures), 'at most 1.1'],
           ['the same, each refresh of another session', ratio(hardest?.signatures, few?.signatures), ''],

@@ -1,10 +1,10 @@
 /** What a session takes up, before and after many rotations. */
-import { count } from '../measurement.js';
-import type { Bench, Part } from './bench.js';
-import { loadWithoutErrors, refreshes } from './chain.js';
-import { queryOnce, startGround } from './ground.js';
-import { keyturn, spread, store } from './stored.js';
-import { ratio, ratios } from './tables.js';
+import { count } from '../../measurement.js';
+import type { Bench, Part } from '../bench.js';
+import { loadWithoutErrors, refreshes } from '../chain.js';
+import { queryOnce, startGround } from '../ground.js';
+import { keyturn, spread, store } from '../stored.js';
+import { ratio, ratios } from '../tables.js';
 
 const STORED = 1_000;
 const ROTATIONS = 100;
