@@ -2,6 +2,7 @@
  * Tokens whose signature was found right, so that the next check of one is a look-up: a gateway asks about the same token
  * with every request of its holder. What can change, the time, the demands and the keys, is checked each time.
  */
+import { copyOf } from './copy-of.js';
 import type { PublishedKey } from './key-ring.js';
 import { createForgetOldest } from './oldest.js';
 
@@ -26,7 +27,7 @@ export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
     get: (token) => tokens.get(token),
     set(token, verified) {
       if (tokens.size >= most) forgetOldest();
-      tokens.set(token, verified);
+      tokens.set(copyOf(token), verified);
     },
   };
 }
