@@ -3,6 +3,7 @@
  * with every request of its holder. What can change, the time, the demands and the keys, is checked each time.
  */
 import type { AccessToken } from './access-token.js';
+import { copyOf } from './copy-of.js';
 import type { PublishedKey } from './key-ring.js';
 import { createForgetOldest } from './oldest.js';
 
@@ -27,7 +28,7 @@ export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
     get: (text) => tokens.get(text),
     set(text, verified) {
       if (tokens.size >= most) forgetOldest();
-      tokens.set(text, verified);
+      tokens.set(copyOf(text), verified);
     },
   };
 }

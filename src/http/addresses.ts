@@ -1,6 +1,7 @@
 /** Addresses as proxies tell of them, and as requests and connections are counted. */
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { copyOf } from '../domain/copy-of.js';
 import { networkOf as parsedNetworkOf } from '../domain/limits.js';
 
 /** Azure's gateways, for one, tell of the port too: `192.0.2.1:5678`, `[2001:db8::1]:5678`, `[2001:db8::1]`. */
@@ -48,7 +49,7 @@ function createMemory<T>(work: (text: string) => T): (text: string) => T {
     const result = work(text);
     if (text.length > MAX_ADDRESS_LENGTH) return result;
     if (known.size >= MAX_REMEMBERED) known.clear();
-    known.set(text, result);
+    known.set(copyOf(text), result);
     return result;
   };
 }

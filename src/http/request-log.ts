@@ -1,5 +1,6 @@
 /** One structured line a request: who, from where, what came of it. Never a token, a password or a key. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { copyOf } from '../domain/copy-of.js';
 import type { ErrorCode } from '../domain/errors.js';
 import type { RenewalOutcome } from '../domain/sliding-sessions.js';
 import type { Caller, SessionId, Subject } from '../domain/types.js';
@@ -33,14 +34,20 @@ const MAX_SEGMENT_LENGTH = 40;
 const MAX_PATH_LENGTH = 200;
 
 /** What a proxy passes on may be anything; where it is no address, the proxy's own is the last that is known. */
-const addressOf = ({ ip, ips }: FastifyRequest): string | null =>
-  addressIn(ip) ?? addressIn(ips?.findLast((known) => addressIn(known) !== null));
+function addressOf({ ip, ips }: FastifyRequest): string | null {
+  const address = addressIn(ip) ?? addressIn(ips?.findLast((known) => addressIn(known) !== null));
+  return address === null || ips === undefined ? address : copyOf(address);
+}
 
 /** Whether the caller's address is another's than the socket's, whom a trusted proxy has told of. */
 export const isToldOf = ({ ip, ips }: FastifyRequest): boolean => (ips?.length ?? 0) > 1 && addressIn(ip) !== null;
 
-export const userAgentOf = ({ headers }: FastifyRequest): string | null =>
-  headers['user-agent']?.slice(0, MAX_USER_AGENT_LENGTH) ?? null;
+export function userAgentOf({ headers }: Pick<FastifyRequest, 'headers'>): string | null {
+  const given = headers['user-agent'] ?? null;
+  return given === null || given.length <= MAX_USER_AGENT_LENGTH
+    ? given
+    : copyOf(given.slice(0, MAX_USER_AGENT_LENGTH));
+}
 
 /** Where it comes from and, of one whose bearer token has been checked, with what. */
 export function callerOf(request: FastifyRequest): Caller {

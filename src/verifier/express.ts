@@ -9,6 +9,7 @@ export { claimsOf } from './claims-of.js';
 /** What is used of a response. */
 export interface ExpressResponse {
   statusCode: number;
+  readonly headersSent: boolean;
   setHeader(name: string, value: string): unknown;
   end(body: string): unknown;
 }
@@ -26,6 +27,8 @@ export function requireToken(verifier: Verifier, requirements: Requirements = {}
       },
       (error) => {
         if (!(error instanceof VerifyError)) return next(error);
+        // Somebody else, such as a timeout, has answered meanwhile: a header more would throw where nobody catches it.
+        if (response.headersSent) return;
         response.statusCode = error.status;
         for (const [name, value] of Object.entries(error.headers)) response.setHeader(name, value);
         response.end(error.body);

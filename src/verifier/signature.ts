@@ -26,6 +26,8 @@ export type IsSigned = (token: SignedToken) => boolean | Promise<boolean>;
 
 /** RFC 7518 §3.3. */
 const MIN_RSA_BITS = 2048;
+/** RFC 8017 §3.1. With 1 everything is its own signature. */
+const MIN_RSA_EXPONENT = 3;
 
 /** RFC 7518 §3.3 to §3.5, RFC 8037 §3.1. */
 const schemes: Record<Algorithm, (constants: NodeCrypto['constants']) => { digest: string | null; options: object }> = {
@@ -40,10 +42,16 @@ const schemes: Record<Algorithm, (constants: NodeCrypto['constants']) => { diges
 
 const utf8 = new TextEncoder();
 
-function byNode({ createPublicKey, verify, constants }: NodeCrypto, jwk: JsonObject, alg: Algorithm): IsSigned {
-  const { digest, options } = schemes[alg](constants);
-  const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), ...options };
-  return ({ signingInput, signature }) => verify(digest, utf8.encode(signingInput), key, signature);
+/** Null where it is Node's by name alone: other runtimes have some of it, and throw at the rest. */
+function byNode({ createPublicKey, verify, constants }: NodeCrypto, jwk: JsonObject, alg: Algorithm): IsSigned | null {
+  try {
+    const { digest, options } = schemes[alg](constants);
+    const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), ...options };
+    verify(digest, new Uint8Array(), key, new Uint8Array());
+    return ({ signingInput, signature }) => verify(digest, utf8.encode(signingInput), key, signature);
+  } catch {
+    return null;
+  }
 }
 
 function byJose(key: CryptoKey, alg: Algorithm): IsSigned {
@@ -55,12 +63,21 @@ function byJose(key: CryptoKey, alg: Algorithm): IsSigned {
     );
 }
 
-const bitsOf = ({ algorithm }: CryptoKey): number =>
-  'modulusLength' in algorithm ? Number(algorithm.modulusLength) : Number.POSITIVE_INFINITY;
+interface RsaKeyAlgorithm {
+  modulusLength: number;
+  /** Big-endian. */
+  publicExponent: Uint8Array;
+}
 
-/** Rejects where the JWK is none, or its key is too short. */
+function isWeak({ algorithm }: CryptoKey): boolean {
+  if (!('modulusLength' in algorithm)) return false;
+  const { modulusLength, publicExponent } = algorithm as typeof algorithm & RsaKeyAlgorithm;
+  return modulusLength < MIN_RSA_BITS || publicExponent.reduce((sum, byte) => sum * 256 + byte, 0) < MIN_RSA_EXPONENT;
+}
+
+/** Rejects where the JWK is none, or its key is too weak. */
 export async function signatureCheck(jwk: JsonObject, alg: Algorithm, node: NodeCrypto | null): Promise<IsSigned> {
   const key = await importJWK(jwk, alg);
-  if (key instanceof Uint8Array || bitsOf(key) < MIN_RSA_BITS) throw new TypeError('no key for this algorithm');
-  return node === null ? byJose(key, alg) : byNode(node, jwk, alg);
+  if (key instanceof Uint8Array || isWeak(key)) throw new TypeError('no key for this algorithm');
+  return (node && byNode(node, jwk, alg)) ?? byJose(key, alg);
 }

@@ -20,6 +20,11 @@ export interface VerifiedTokens {
   set(token: string, verified: Verified): void;
 }
 
+const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
+
+/** One that was cut out of a header would keep all of that alive, and whoever sent it may have put 16 kB of blanks in. */
+const copyOf = (text: string): string => decoder.decode(encoder.encode(text));
+
 /** When it is full the token that has been in it for longest goes: with lives of one length it expires first. */
 export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
   const tokens = new Map<string, Verified>();
@@ -30,7 +35,7 @@ export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
     set(token, verified) {
       const oldest = tokens.size >= most ? oldestFirst.next().value : undefined;
       if (oldest !== undefined) tokens.delete(oldest);
-      tokens.set(token, verified);
+      tokens.set(copyOf(token), verified);
     },
   };
 }

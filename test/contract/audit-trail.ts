@@ -69,6 +69,15 @@ export async function auditTrailContract(t: Test, database: Database): Promise<v
     }
   });
 
+  t.test('is searched by many things at once, and each set of them by itself', async (t) => {
+    const actor = 'anonymous';
+    const wide = { actor, clientId: 'c', event: 'login.*', ip: '192.0.2.1' };
+    for (const last of [{ jti: 'j' }, { outcome: 'success' }, { requestId: 'r' }, { since: START }])
+      t.same((await all({ ...wide, ...last }, 50)).found, [], Object.keys(last).join());
+    const found = { actor, event: 'login.*', ip: '192.0.2.1', outcome: 'success', since: START, userId: uuid(50 % 3) };
+    t.same((await all(found, 50)).found, [50]);
+  });
+
   t.test('what no index finds is looked for in parts, and all of it is found', async (t) => {
     const of = createAuditTrail(database, 10);
     for (const order of ['newest_first', 'oldest_first'] as const)

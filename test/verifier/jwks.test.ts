@@ -1,6 +1,7 @@
 /** Which of the issuer's keys count, and for which algorithm. */
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import t from 'tap';
+import { type NodeCrypto, nodeCrypto } from '../../src/verifier/signature.js';
 import { bench, claimsAt, forgeWith, NOW, outcomeOf, rsaKey } from '../support/verifier.js';
 
 const later = rsaKey('key-2');
@@ -42,6 +43,8 @@ t.test('a key that is not for verifying with the algorithms asked for is none', 
     ['without a name', { ...jwk, kid: undefined }, 'unknown_key'],
     ['broken', { ...jwk, n: '*' }, 'unknown_key'],
     ['too short', weak.publicJwk, 'unknown_key'],
+    ['with an exponent of 1', { ...jwk, e: 'AQ' }, 'unknown_key'],
+    ['with an exponent of 1 after zeros', { ...jwk, e: 'AAAB' }, 'unknown_key'],
     ['no object', 'key', 'unknown_key'],
     ['for verifying', { ...jwk, use: undefined, key_ops: ['verify'] }, 'accepted'],
     ['with members that nobody uses', { ...jwk, d, x5u: 'https://evil.example', x: 1 }, 'accepted'],
@@ -79,5 +82,23 @@ t.test('each algorithm that Keyturn may sign with verifies', async (t) => {
       t.equal(await outcomeOf(another({ algorithms: [alg] }).verify(token)), 'accepted', alg);
       t.equal(await outcomeOf(another({ algorithms: [alg] }).verify(`${h}.${c}.${turned}`)), 'invalid_signature', alg);
     }
+  }
+});
+
+t.test('where Node’s own crypto is there in part the signatures are checked all the same', async (t) => {
+  const whole = nodeCrypto();
+  if (whole === null) throw new Error('there is none of it');
+  const notImplemented = () => {
+    throw new Error('not implemented');
+  };
+  const parts: [string, NodeCrypto][] = [
+    ['createPublicKey', { ...whole, createPublicKey: notImplemented }],
+    ['verify', { ...whole, verify: notImplemented }],
+    ['constants', { ...whole, constants: undefined as never }],
+  ];
+  for (const [missing, part] of parts) {
+    const { outcome, forge } = bench(t, {}, part);
+    t.equal(await outcome(forge.token()), 'accepted', `without ${missing}`);
+    t.equal(await outcome(`${forge.token().slice(0, -4)}AAAA`), 'invalid_signature', `without ${missing}`);
   }
 });

@@ -230,6 +230,20 @@ t.test('middleware of Express', async (t) => {
   t.match(await text(socket), /^HTTP\/1.1 401 .*token_malformed/s, 'two headers');
 });
 
+t.test('middleware leaves alone what somebody else has answered meanwhile', async (t) => {
+  const thrown: unknown[] = [];
+  const note = (error: unknown) => thrown.push(error);
+  process.on('unhandledRejection', note);
+  t.teardown(() => process.off('unhandledRejection', note));
+  const middleware = forExpress.requireToken(downBench(t));
+  const port = await listen(t, (request, response) => {
+    middleware(request, response, () => t.fail('it was let through'));
+    response.end('too late');
+  });
+  t.equal(await (await fetch(`http://127.0.0.1:${port}`, withAuthorization(good))).text(), 'too late');
+  t.same(thrown, []);
+});
+
 t.test('middleware hands on what is no refusal', async (t) => {
   const broken = { ...verifier, verifyRequest: () => Promise.reject(new Error('a fault')) };
   const error = await new Promise((resolve) => {

@@ -44,6 +44,12 @@ const others: Partial<Record<Member, Condition>> = {
   requestId: isEqual('request_id'),
 };
 
+const searched = Object.keys({ ...indexed, ...others });
+
+/** Of a set of members; all of their names would be more than the 63 characters that Postgres tells statements apart by. */
+const numberOf = (members: readonly Member[]): number =>
+  members.reduce((sum, member) => sum + 2 ** searched.indexOf(member), 0);
+
 const directions = { newest_first: ['<', '>=', 'DESC'], oldest_first: ['>', '<=', 'ASC'] } as const;
 /** Not null: a condition that may be void is one that no index serves. */
 const ends = {
@@ -71,7 +77,7 @@ function statementsFor(filter: AuditFilter, order: AuditOrder, after: AuditPlace
   const wanted = conditions(others);
   const where = (all: string[]) => (all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`);
   const sorted = `ORDER BY audit_events.at ${direction}, audit_events.id ${direction}`;
-  const name = [most, order, after === null ? 'first' : 'next', ...members].join('_');
+  const name = [most, order, after === null ? 'first' : 'next', numberOf(members)].join('_');
   const [at, id] = [values.length + 2, values.length + 3];
   const scanned = wanted.length === 0 ? [] : [`(at, id) ${upTo} ($${at}::timestamptz, $${id}::bigint)`, ...wanted];
   return {
