@@ -32,6 +32,14 @@ function isOlder(made, than) {
 
 export const isStale = () => isOlder(stamp, sources);
 
+/** What compiles, and what is compiled imports. With `NODE_ENV=production` npm leaves these out. */
+function requireTools() {
+  const missing = ['prisma', 'tap', 'typescript'].filter((name) => !existsSync(join(root, 'node_modules', name)));
+  if (missing.length === 0) return;
+  process.stderr.write(`the build needs ${missing.join(', ')}: run npm ci --include=dev, and then this again\n`);
+  process.exit(1);
+}
+
 function run(what, modulePath, args, env = {}) {
   const result = spawnSync(process.execPath, [join(root, 'node_modules', modulePath), ...args], {
     cwd: root,
@@ -72,6 +80,7 @@ function isRunning(pid) {
 }
 
 export function build() {
+  requireTools();
   generateClient();
   discardAbandoned();
   // Into a folder of its own, then swapped, so that a build that fails or is interrupted leaves the last good one.

@@ -82,7 +82,7 @@ Write clients against the codes: they are stable. Titles and details are for peo
 
 - At \`/v1\`, and wherever no other format is laid down, an error is an RFC 9457 problem document
   (\`application/problem+json\`) with \`type\`, \`title\`, \`status\`, \`detail\`, \`code\` and \`request_id\`.
-  \`password_rejected\` adds \`reasons\`, \`not_ready\` adds \`missing\`.
+  \`password_rejected\` adds \`reasons\`, \`not_ready\` adds \`missing\`, and \`signing_keys\` where it is about keys.
 - At \`/oauth\` an error is what RFC 6749 §5.2 says: \`error\` and \`error_description\`. Several codes become one \`error\`
   there; the log has the code.
 - A 401 has \`WWW-Authenticate\`. A 429 or 503 has \`Retry-After\`, in seconds.

@@ -12,6 +12,7 @@ import { severalSigners } from './adapters/several-signers/token-signer.js';
 import { systemClock } from './adapters/system/clock.js';
 import { systemRandom } from './adapters/system/random.js';
 import type { Config } from './config.js';
+import { seldom } from './domain/seldom.js';
 import type { Announcements } from './ports/announcements.js';
 import type { LimiterOf, LimitSettings } from './ports/attempt-limiter.js';
 import { type BreachedPasswords, noneBreached } from './ports/breached-passwords.js';
@@ -26,6 +27,9 @@ import type { RequestLimiterOf } from './ports/request-limiter.js';
 import type { RevocationProjection } from './ports/revocation-projection.js';
 import type { TokenSigner } from './ports/token-signer.js';
 import type { WebhookSender } from './ports/webhook-sender.js';
+
+/** While Redis is away both connections fail, each once a second. Milliseconds. */
+const REDIS_TOLD_EVERY_MS = 60_000;
 
 export interface Log {
   info(fields: object, message: string): void;
@@ -103,7 +107,8 @@ export async function openMessaging(
       import('./adapters/insured/attempt-limiter.js'),
       import('./adapters/redis/request-limiter.js'),
     ]);
-  const redis = connectRedis(REDIS_URL, (problem) => log.warn({ problem }, 'Redis cannot be reached'));
+  const unreachable = (problem: string) => log.warn({ problem }, 'Redis cannot be reached');
+  const redis = connectRedis(REDIS_URL, seldom(REDIS_TOLD_EVERY_MS, systemClock, unreachable));
   const installation = installationOf(database);
   const shared = insured.createShared(systemClock, (reached) => {
     metrics.failuresShared(reached);

@@ -30,6 +30,9 @@ export const auditFormats: Record<'jsonl' | 'csv', AuditFormat> = {
   csv: { head: csvLine(auditMembers), line: (event) => csvLine(auditMembers.map((member) => event[member])) },
 };
 
+/** Of the names that are ordinary; the few that are longer push their line aside. */
+const EVENT_WIDTH = 22;
+
 /** What there is, by name, after what every event has. */
 export function auditLine({ at, event, outcome, actor, details, ...more }: AuditRecord): string {
   const { id: _, ...members } = more;
@@ -37,5 +40,5 @@ export function auditLine({ at, event, outcome, actor, details, ...more }: Audit
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name}=${/\s/.test(String(value)) ? JSON.stringify(value) : value}`);
   const about = details === null ? [] : [JSON.stringify(details)];
-  return shown([at, event.padEnd(16), outcome, actor, ...rest, ...about].join('  '));
+  return shown([at, event.padEnd(EVENT_WIDTH), outcome, actor, ...rest, ...about].join('  '));
 }

@@ -39,13 +39,19 @@ export const instant = (text: string): string => {
   }
 };
 
+const eventName = (text: string): string => {
+  if (!/^[a-z_]+\.([a-z_]+|\*)$/.test(text))
+    throw 'an event such as login.failed, or a group of them such as "login.*"';
+  return text;
+};
+
 export const withFilter = (command: Command): Command =>
   command
     .option('--user <user>', 'whom it concerns, by e-mail or id')
     .option('--session <id>', 'which session it concerns, or with which it was done')
     .option('--jti <jti>', 'which access token it concerns, or with which it was done')
     .option('--client <client_id>', 'which client it concerns')
-    .option('--event <event>', 'a name, or a group: login.failed, "login.*"')
+    .option('--event <event>', 'a name, or a group: login.failed, "login.*"', parsed(eventName))
     .addOption(new Option('--outcome <outcome>', 'what came of it').choices(['success', 'failure']))
     .option('--actor <actor>', 'who did it: user:<id>, client:<client_id>, cli:<name>, service, anonymous')
     .option('--address <address>', 'from where')

@@ -23,7 +23,7 @@ export const auditCommand = (context: Context): Command => {
 
   withFilter(withJson(audit.command('search')))
     .description('Events, the newest first')
-    .option('--limit <number>', 'how many; default: 50', parsed(wholeNumber), 50)
+    .option('--limit <number>', 'how many', parsed(wholeNumber), 50)
     .option('--cursor <cursor>', 'the next_cursor of the search before')
     .addHelpText('after', '\nExample:\n  keyturn audit search --user ada@example.com --since 7d')
     .action(({ limit, cursor, json, ...filter }: Shared & Filter & { limit: number; cursor?: string }) =>
@@ -37,7 +37,7 @@ export const auditCommand = (context: Context): Command => {
   withFilter(audit.command('tail'))
     .option('--json', 'print a JSON document a line')
     .description('The latest events, and those that come, until it is interrupted')
-    .option('--lines <number>', 'how many to begin with; default: 10', parsed(wholeNumber), 10)
+    .option('--lines <number>', 'how many to begin with', parsed(wholeNumber), 10)
     .option('--no-follow', 'do not wait for more')
     .addHelpText('after', '\nExample:\n  keyturn audit tail --event "login.*"\n  keyturn audit tail --json | jq .event')
     .action(({ lines, follow, json, ...filter }: Shared & Filter & { lines: number; follow: boolean }) =>

@@ -49,9 +49,14 @@ export interface Page extends Shared {
   cursor?: string;
 }
 
+const pageSize = (text: string): string => {
+  if (!/^([1-9]\d?|100)$/.test(text)) throw 'a whole number from 1 to 100';
+  return text;
+};
+
 export const withPage = (command: Command): Command =>
   command
-    .option('--limit <number>', '1 to 100; default: 50')
+    .option('--limit <number>', '1 to 100; default: 50', parsed(pageSize))
     .option('--cursor <cursor>', 'the next_cursor of the page before');
 
 /** With its question mark; what was not said is left out. */

@@ -11,7 +11,8 @@ interface Page {
   navigator?: {
     locks?: { request<T>(name: string, options: { signal: AbortSignal }, work: () => Promise<T>): Promise<T> };
   };
-  addEventListener(type: 'storage', listener: (event: StorageChange) => void): void;
+  /** Not there in Node and React Native. */
+  addEventListener?(type: 'storage', listener: (event: StorageChange) => void): void;
   removeEventListener(type: 'storage', listener: (event: StorageChange) => void): void;
 }
 
@@ -34,6 +35,8 @@ const LOCK_WAIT_MS = 10_000;
 /** Any script of the page can read what is stored here (OWASP ASVS 5.0 §14.3.3): keep foreign scripts out. */
 export function webStorage(given?: WebStore): AuthStorage {
   const page = globalThis as unknown as Page;
+  if (given === undefined && page.addEventListener === undefined)
+    throw new TypeError('webStorage() is for pages: take memoryStorage(), or fileStorage() of keyturn/client/node');
   const store = given ?? page.localStorage;
   return {
     get: (name) => store.getItem(name),
@@ -64,7 +67,7 @@ export function webStorage(given?: WebStore): AuthStorage {
       const onChange = ({ key, storageArea }: StorageChange) => {
         if (storageArea === store && (key === name || key === null)) listener();
       };
-      page.addEventListener('storage', onChange);
+      page.addEventListener?.('storage', onChange);
       return () => page.removeEventListener('storage', onChange);
     },
   };

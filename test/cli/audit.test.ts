@@ -68,7 +68,7 @@ t.test('a search goes on where it ended, also past pages in which nothing was fo
 
 t.test('what a person reads has no control characters in it', async (t) => {
   const { stdout } = await keyturn(['audit', 'search', '--event', 'session.ended']);
-  t.match(stdout, /^\S+Z {2}session\.ended {5}success {2}user:\S+ {2}user_id=.*user_agent="A \\"browser\\",\?31m"/);
+  t.match(stdout, /^\S+Z {2}session\.ended {11}success {2}user:\S+ {2}user_id=.*user_agent="A \\"browser\\",\?31m"/);
   t.notMatch(stdout.trimEnd(), /\p{Cc}/u);
   for (const command of [['search', '--json'], ['tail', '--no-follow', '--json'], ['export']]) {
     const { stdout } = await keyturn(['audit', ...command, '--event', 'session.ended']);

@@ -46,6 +46,15 @@ t.test('wrong usage ends with 2 and says what is wrong on stderr alone', async (
     t.match(await keyturn(args), { code: 2, stdout: '', stderr: /^error: / }, args.join(' '));
 });
 
+t.test('a flag with a value that it cannot have says which it takes', async (t) => {
+  const takes: Record<string, string> = {
+    'users list --limit 0': 'a whole number from 1 to 100',
+    'audit search --event logins': 'an event such as login.failed',
+  };
+  for (const [command, expected] of Object.entries(takes))
+    t.match(await keyturn(command.split(' ')), { code: 2, stdout: '', stderr: new RegExp(expected) }, command);
+});
+
 t.test('the first administrator is made here, and logs in', async (t) => {
   const create = ['users', 'create', '--email', 'root@example.com', '--role', 'admin', '--role', 'support'];
   const user = await json([...create, '--password-stdin'], { input: `${PASSWORD}\n` });

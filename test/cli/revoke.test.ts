@@ -44,7 +44,7 @@ t.test('a session is named by its id, a user by e-mail or id', async (t) => {
   const event = await rowOf(database, 'audit_events', `event = 'revocation.created' ORDER BY id DESC LIMIT 1`);
   t.match(event, { actor: /^cli:./, user_id: userId });
 
-  t.match(await keyturn(['revoke', 'session', 'x']), { code: 2, stdout: '', stderr: /^error: .*sid/ });
+  t.match(await keyturn(['revoke', 'session', 'x']), { code: 2, stdout: '', stderr: /^error: .*the id of a session/ });
   t.match(await keyturn(['revoke', 'user', 'nobody@example.com']), { code: 1, stderr: /not_found: .*nobody/ });
   t.match(await keyturn(['revoke', 'user', 'ada']), { code: 2, stderr: /^error: .*e-mail or id/ });
 });

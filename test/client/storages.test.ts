@@ -40,6 +40,9 @@ async function contract(t: Test, storage: AuthStorage): Promise<void> {
 
 t.test('memory', (t) => contract(t, memoryStorage()));
 t.test('localStorage, where there are no Web Locks', (t) => contract(t, webStorage(fakeStore())));
+t.test('outside of a page webStorage says what to take in its place', async (t) => {
+  t.throws(() => webStorage(), { name: 'TypeError', message: /memoryStorage/ });
+});
 t.test('a folder', (t) => contract(t, fileStorage(join(temporaryFolder(t), 'made', 'anew'))));
 
 t.test('a file can be read by its owner alone, and nothing is left beside it', async (t) => {

@@ -93,14 +93,23 @@ t.test('each runbook for signing keys does what it is for', { skip: withoutBash 
     t.match(await signed(), [{ status: 'ok' }]);
     for (const file of readdirSync(KEYS_DIR)) rmSync(join(KEYS_DIR, file));
     t.match(await signed(), [{ status: 'fail', detail: /cannot be signed/ }]);
-    await follow('lost-kek.md');
+    service = await launch(t, env);
+    await eventually(
+      async () => (await service.get('/readyz')).status === 503,
+      () => service.output.stderr,
+    );
+    await follow('lost-kek.md', { URL: service.url });
+    await service.ready();
     t.match(await signed(), [{ status: 'ok' }]);
-    t.same(await webhookKeks(), readdirSync(KEYS_DIR));
+    t.same(await webhookKeks(), readdirSync(KEYS_DIR).sort().slice(-1));
     const now = await inState('active', 'pending');
     t.same(now.map(({ state }) => state).sort(), ['active', 'pending']);
     t.notOk(now.some(({ kid }) => lost.includes(kid)));
-    service = await launchReady(t, env);
     await signs(t, now.find(({ state }) => state === 'active')?.kid);
+
+    // At 2 in the morning somebody may be at the wrong service, or follow the wrong runbook.
+    await follow('lost-kek.md', { URL: service.url });
+    t.same(await inState('active', 'pending'), now, 'a key that can be opened is not given up');
     await service.stop();
   });
 

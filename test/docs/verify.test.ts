@@ -1,6 +1,6 @@
 /** docs/verify.md: what it tells teams to write protects a service. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
@@ -122,11 +122,9 @@ t.test('docs/verify.md: following.js', async (t) => {
   t.equal(await outcomeOf(verifier.verify(staying.access_token)), 'accepted');
 });
 
-t.test('docs/verify.md names every code, and links to what is there', async (t) => {
+t.test('docs/verify.md names every code', async (t) => {
   const codes = readFileSync(join(root, 'src/verifier/errors.ts'), 'utf8').matchAll(/^ {2}(\w+): \[\d+, /gm);
   const names = [...codes].map(([, code = '']) => code);
   t.ok(names.length > 10);
   for (const code of names) t.ok(text.includes(`\`${code}\``), code);
-  for (const [, target = ''] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g))
-    t.ok(existsSync(join(root, 'docs', target)), target);
 });

@@ -26,6 +26,14 @@ const isGood: Record<RevocationKind, (value: string) => boolean> = {
   all: () => false,
 };
 
+const names: Record<RevocationKind, string> = {
+  jti: 'a jti',
+  sid: 'the id of a session',
+  sub: 'the id of a user',
+  client: 'a client_id',
+  all: 'a kind with a value',
+};
+
 function targetOf({ kind, value }: RevocationOrder): RevocationTarget {
   const wrong = (what: string) => new Refusal('invalid_request', { detail: `body value: ${what}` });
   if (kind === 'all') {
@@ -33,7 +41,7 @@ function targetOf({ kind, value }: RevocationOrder): RevocationTarget {
     return { kind };
   }
   if (value === undefined) throw wrong('it is required');
-  if (!isGood[kind](value)) throw wrong(`not a ${kind === 'client' ? 'client_id' : kind}`);
+  if (!isGood[kind](value)) throw wrong(`not ${names[kind]}`);
   return { kind, value } as RevocationTarget;
 }
 
