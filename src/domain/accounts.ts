@@ -219,7 +219,7 @@ export function createAccounts(parts: AccountsParts): Accounts {
       throw new Refusal('wrong_password', { subject: { sub: user.id } });
     });
     const accepted = await acceptPassword(next, parseEmail(user.email));
-    const passwordHash = await hasher.hash(accepted);
+    const passwordHash = await guard.slow(caller, () => hasher.hash(accepted));
     const changed = await users.changePassword({
       userId: user.id,
       passwordHash,

@@ -28,7 +28,7 @@ export interface Guard {
   secret<T>(caller: Caller, attempt: () => Promise<T>): Promise<T>;
   /**
    * The same for a password, counted for the account too, whether there is one or not. A device that is known is counted
-   * for itself alone: strangers who guess cannot lock it out. What is slow to check is checked for one address, and for one
+   * for itself alone: strangers who guess cannot lock it out, nor make it wait. What is slow to check is checked for one address, and for one
    * account, only as many times at once as the limit allows; the others wait for their turn, and find it blocked.
    */
   password<T>(who: PasswordAttempt, attempt: () => Promise<T>): Promise<T>;
@@ -139,11 +139,23 @@ export function createGuard({ limiters, width, blocks, clock }: GuardParts): Gua
       () => checked(subjects, caller, attempt, also),
     )();
 
+  /**
+   * Whoever has accounts of his own has devices and sessions, as many as he likes, and would fill the queue of all others
+   * with right passwords. Those of one address wait for one another, and not for strangers there.
+   */
+  const besideKnown =
+    <T>(caller: Caller, attempt: () => Promise<T>) =>
+    (): Promise<T> =>
+      inTurn(`known:${addressOf(caller).name}`, attempt);
+
   return {
     secret: (caller, attempt) => checked([addressOf(caller)], caller, attempt),
     password: ({ caller, emailKey, device }, attempt) =>
-      inTurnChecked(device === null ? [addressOf(caller), accountOf(emailKey)] : [deviceOf(device)], caller, attempt),
-    ownPassword: (caller, session, attempt) => inTurnChecked([deviceOf(session)], caller, attempt, [addressOf(caller)]),
+      device === null
+        ? inTurnChecked([addressOf(caller), accountOf(emailKey)], caller, attempt)
+        : inTurnChecked([deviceOf(device)], caller, besideKnown(caller, attempt)),
+    ownPassword: (caller, session, attempt) =>
+      inTurnChecked([deviceOf(session)], caller, besideKnown(caller, attempt), [addressOf(caller)]),
     slow: (caller, work) => inTurn(`slow:${addressOf(caller).name}`, work),
     token: (caller, attempt) =>
       attempt().catch((error) => {

@@ -119,6 +119,34 @@ t.test('what is slow is done for one address only so much at once, and another d
   t.equal(running.length, 5);
 });
 
+t.test(
+  'whoever has many devices and sessions has no more checked at once, and makes nobody elsewhere wait',
+  async (t) => {
+    const { guard } = guardOf({ address: 5, width: 2 });
+    let running = 0;
+    const finish: (() => void)[] = [];
+    const slow = () => {
+      running++;
+      return new Promise<void>((resolve) => finish.push(resolve));
+    };
+    const all = Array.from({ length: 10 }, (_, n) => [
+      guard.password(at('192.0.2.1', `device ${n}` as DeviceId), slow),
+      guard.ownPassword(caller, `session ${n}` as SessionId, slow),
+    ]).flat();
+    await new Promise(setImmediate);
+    t.equal(running, 2);
+    t.equal(await guard.password(at('192.0.2.2', laptop), right), 'in', 'a device elsewhere');
+    t.equal(await guard.ownPassword(from('192.0.2.2'), 'session' as SessionId, right), 'in', 'a session elsewhere');
+    t.equal(await guard.password(at('192.0.2.1'), right), 'in', 'a stranger there');
+    while (finish.length > 0) {
+      finish.shift()?.();
+      await new Promise(setImmediate);
+    }
+    await Promise.all(all);
+    t.equal(running, 20, 'each has had his turn');
+  },
+);
+
 t.test('nor where some take longer than others', async (t) => {
   const { guard } = guardOf({ address: 5, width: 5 });
   let hashed = 0;
