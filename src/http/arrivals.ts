@@ -5,16 +5,19 @@
  */
 import type { App } from './typed.js';
 
-/** For no longer than so many milliseconds at a time. */
-export function letInFirst(app: App, longest: number): void {
+/** Some tens of milliseconds of work: whoever does nothing but connect keeps nobody waiting for longer. */
+const MOST_IN_A_ROW = 500;
+
+export function letInFirst(app: App, most = MOST_IN_A_ROW): void {
   /** What is to begin when nobody comes any more; null: it begins at once. */
   let held: (() => void)[] | null = null;
-  let since = 0;
-  let hasCome = false;
+  /** How many have come since it is held, now and when the last turn ended. */
+  let come = 0;
+  let comeBefore = 0;
 
   function endOfTurn(): void {
-    if (hasCome && performance.now() - since < longest) {
-      hasCome = false;
+    if (come > comeBefore && come < most) {
+      comeBefore = come;
       // Keeps the next turn from waiting for anything, too.
       setImmediate(endOfTurn);
       return;
@@ -25,11 +28,13 @@ export function letInFirst(app: App, longest: number): void {
   }
 
   app.server.on('connection', () => {
-    hasCome = true;
-    if (held !== null) return;
-    held = [];
-    since = performance.now();
-    setImmediate(endOfTurn);
+    if (held === null) {
+      held = [];
+      come = 0;
+      comeBefore = 0;
+      setImmediate(endOfTurn);
+    }
+    come++;
   });
   app.addHook('onRequest', (_request, _reply, done) => {
     if (held === null) done();

@@ -49,18 +49,9 @@ export interface Timeouts {
   silence: number;
   /** Longer than the 60 s for which common load balancers keep an idle connection, so that they close it first. */
   keepAlive: number;
-  /** For requests to wait while new connections are let in: somebody who only connects keeps nobody waiting for longer. */
-  arrivals: number;
 }
 
-const TIMEOUTS: Timeouts = {
-  request: 10_000,
-  check: 2_000,
-  answer: 15_000,
-  silence: 20_000,
-  keepAlive: 72_000,
-  arrivals: 50,
-};
+const TIMEOUTS: Timeouts = { request: 10_000, check: 2_000, answer: 15_000, silence: 20_000, keepAlive: 72_000 };
 /** A client_id is as long at most. */
 const MAX_PARAM_LENGTH = 128;
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
@@ -124,7 +115,7 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
   app.decorate('places', places);
   registerDraining(app);
   limitAnswers(app, timeouts.answer);
-  letInFirst(app, timeouts.arrivals);
+  letInFirst(app);
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');

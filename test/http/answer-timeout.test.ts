@@ -6,7 +6,7 @@ import { countNothing } from '../../src/ports/metrics.js';
 import { nowhere } from '../../src/ports/places.js';
 
 const SOON_MS = 20;
-const TIMEOUTS = { request: 5_000, check: 2_000, answer: SOON_MS, silence: 5_000, keepAlive: 5_000, arrivals: 50 };
+const TIMEOUTS = { request: 5_000, check: 2_000, answer: SOON_MS, silence: 5_000, keepAlive: 5_000 };
 
 async function appWith(t: Test, handler: () => Promise<unknown>, config = {}): Promise<App> {
   const services = { issuer: 'https://auth.example.com', places: nowhere, metrics: countNothing };

@@ -18,7 +18,7 @@ import { startService, testKeks } from '../support/service.js';
 const database = await fastDatabase(t);
 const keks = testKeks();
 /** Milliseconds: as short as a busy machine lets an honest client keep to them. */
-const TIMEOUTS = { request: 600, check: 20, answer: 5_000, silence: 1_000, keepAlive: 800, arrivals: 50 };
+const TIMEOUTS = { request: 600, check: 20, answer: 5_000, silence: 1_000, keepAlive: 800 };
 /** Where there is a flood, the honest ones wait for a while, too. */
 const PATIENT = { ...TIMEOUTS, request: 5_000, silence: 2_000 };
 /** Far above them, and far below those of the service itself. */
