@@ -13,5 +13,5 @@ const entrypoint: string[] = JSON.parse(found(/^ENTRYPOINT (.*)$/m));
 
 export const image = {
   nodeFlags: entrypoint.filter((word) => word.startsWith('--')),
-  environment: { MALLOC_ARENA_MAX: found(/MALLOC_ARENA_MAX=(\d+)/) },
+  environment: { GLIBC_TUNABLES: found(/GLIBC_TUNABLES=(\S+)/) },
 };
