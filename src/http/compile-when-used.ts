@@ -31,7 +31,7 @@ const whenUsed =
 type Factories = NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>;
 
 export const compilersFactory: Factories = {
-  // Of what else a function of Ajv's has, its schema and its parts, Fastify uses nothing.
+  // What else a function of Ajv's has, its schema and its parts, matters to Fastify where values are coerced: none are here.
   buildValidator: whenUsed(AjvCompiler()) as unknown as NonNullable<Factories['buildValidator']>,
   buildSerializer: whenUsed(SerializerSelector()),
 };
