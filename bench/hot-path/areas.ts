@@ -14,7 +14,7 @@ const areas: readonly (readonly [RegExp, string])[] = [
     /^fast-json-stringify|^ajv|^@fastify\/ajv|^src\/http\/compile-when-used/,
     'schemas: requests checked, answers written',
   ],
-  [/^src\/domain\/strict-json|^src\/http\/bodies/, 'strict JSON'],
+  [/^src\/verifier\/strict-json|^src\/http\/bodies/, 'strict JSON'],
   [/^fastify|^find-my-way|^avvio|^@fastify\/|^fast-querystring|^reusify|^process-warning|^toad/, 'Fastify'],
   [
     /^src\/adapters\/node-crypto|^src\/domain\/(access-token|session-tokens)/,

@@ -1,10 +1,10 @@
 /** Access tokens: JWTs in the profile of RFC 9068. What is in them, and how strictly one is read again (RFC 8725). */
 import type { Clock } from '../ports/clock.js';
 import type { VerifySignature } from '../ports/token-signer.js';
+import { isObject, type JsonObject, parseStrictJson } from '../verifier/strict-json.js';
 import { fromBase64url, toBase64url } from './base64url.js';
 import { type ErrorCode, Refusal } from './errors.js';
 import type { KeyRing } from './key-ring.js';
-import { isObject, parseStrictJson } from './strict-json.js';
 import { type SessionId, type SigningAlg, seconds, signingAlgs } from './types.js';
 import { createVerifiedTokens, type VerifiedToken } from './verified-tokens.js';
 
@@ -144,24 +144,24 @@ export interface VerifierParts {
 export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
   const verified = createVerifiedTokens();
 
-  async function verify(token: string): Promise<VerifiedToken> {
-    const { alg, kid, claims, signingInput, signature } = parseToken(token);
+  async function verify(text: string): Promise<VerifiedToken> {
+    const { alg, kid, claims, signingInput, signature } = parseToken(text);
     const key = await keys.find(kid);
     if (key === null) throw new Refusal('unknown_key', { genuine: keys.wasPublished(kid) });
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
     if (key.alg !== alg) throw new Refusal('unsupported_algorithm');
     if (!(await verifySignature(alg, key.publicJwk, signingInput, signature))) throw new Refusal('invalid_signature');
-    return { key, claims };
+    return { key, token: readClaims(claims, issuer) };
   }
 
-  return async (token, expected) => {
-    const known = verified.get(token);
+  return async (text, expected) => {
+    const known = verified.get(text);
     const isKnown = known !== undefined && (await keys.find(known.key.kid)) === known.key;
-    const found = isKnown ? known : await verify(token);
-    const checked = checkClaims(found.claims, issuer, expected, seconds(clock.now()));
+    const found = isKnown ? known : await verify(text);
+    check(found.token, expected, seconds(clock.now()));
     // Not those that are no good any more: somebody may have many of them.
-    if (!isKnown) verified.set(token, found);
-    return checked;
+    if (!isKnown) verified.set(text, found);
+    return found.token;
   };
 }
 
@@ -192,7 +192,7 @@ function parseToken(token: string) {
 
 const isSigningAlg = (alg: string): alg is SigningAlg => (signingAlgs as readonly string[]).includes(alg);
 
-function parsePart(part: string): Record<string, unknown> {
+function parsePart(part: string): JsonObject {
   const bytes = fromBase64url(part);
   if (bytes === null) throw malformed();
   try {
@@ -207,27 +207,30 @@ function parsePart(part: string): Record<string, unknown> {
 const areTexts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((entry) => typeof entry === 'string');
 
+const isInstant = (value: unknown): value is number => Number.isFinite(value);
+
 const optionalString = (value: unknown): string | null => {
   if (value !== undefined && typeof value !== 'string') throw malformed();
   return value ?? null;
 };
 
-function checkClaims(claims: Record<string, unknown>, issuer: string, expected: Expected, now: number): AccessToken {
-  const { iss, sub, exp, iat, nbf, jti } = claims;
+/** What no passing of time changes. */
+function readClaims(claims: JsonObject, issuer: string): AccessToken {
+  const { iss, sub, exp, iat, nbf, jti, roles = null } = claims;
   const aud = typeof claims.aud === 'string' ? [claims.aud] : claims.aud;
   if (typeof iss !== 'string' || typeof sub !== 'string' || typeof jti !== 'string') throw malformed();
   if (!areTexts(aud) || aud.length === 0 || aud.includes('')) throw malformed();
-  if (!Number.isFinite(exp) || !Number.isFinite(iat) || (nbf !== undefined && !Number.isFinite(nbf))) throw malformed();
+  if (!isInstant(exp) || !isInstant(iat) || (nbf !== undefined && !isInstant(nbf))) throw malformed();
   const sid = optionalString(claims.sid);
   const clientId = optionalString(claims.client_id);
   const scope = optionalString(claims.scope) ?? '';
-  const roles = claims.roles ?? null;
   if (roles !== null && !areTexts(roles)) throw malformed();
-
   if (iss !== issuer) throw new Refusal('invalid_issuer');
-  if (expected.audience !== null && !aud.includes(expected.audience)) throw new Refusal('invalid_audience');
-  if (now >= (exp as number) + CLOCK_TOLERANCE_S) throw new Refusal('token_expired');
-  const notBefore = (nbf as number | undefined) ?? null;
-  if (now < Math.max(iat as number, notBefore ?? 0) - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
-  return { sub, aud, iat: iat as number, exp: exp as number, jti, sid, clientId, scope, nbf: notBefore, roles };
+  return { sub, aud, iat, exp, jti, sid, clientId, scope, nbf: nbf ?? null, roles };
+}
+
+function check({ aud, exp, iat, nbf }: AccessToken, { audience }: Expected, now: number): void {
+  if (audience !== null && !aud.includes(audience)) throw new Refusal('invalid_audience');
+  if (now >= exp + CLOCK_TOLERANCE_S) throw new Refusal('token_expired');
+  if (now < Math.max(iat, nbf ?? 0) - CLOCK_TOLERANCE_S) throw new Refusal('token_not_yet_valid');
 }

@@ -2,6 +2,7 @@
  * Tokens whose signature was found right, so that the next check of one is a look-up: a gateway asks about the same token
  * with every request of its holder. What can change, the time, the demands and the keys, is checked each time.
  */
+import type { AccessToken } from './access-token.js';
 import type { PublishedKey } from './key-ring.js';
 import { createForgetOldest } from './oldest.js';
 
@@ -11,22 +12,22 @@ const MAX_TOKENS = 5_000;
 export interface VerifiedToken {
   /** Good for as long as this very key is published. */
   key: PublishedKey;
-  claims: Record<string, unknown>;
+  token: AccessToken;
 }
 
 export interface VerifiedTokens {
-  get(token: string): VerifiedToken | undefined;
-  set(token: string, verified: VerifiedToken): void;
+  get(text: string): VerifiedToken | undefined;
+  set(text: string, verified: VerifiedToken): void;
 }
 
 export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
   const tokens = new Map<string, VerifiedToken>();
   const forgetOldest = createForgetOldest(tokens);
   return {
-    get: (token) => tokens.get(token),
-    set(token, verified) {
+    get: (text) => tokens.get(text),
+    set(text, verified) {
       if (tokens.size >= most) forgetOldest();
-      tokens.set(token, verified);
+      tokens.set(text, verified);
     },
   };
 }

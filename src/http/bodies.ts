@@ -1,7 +1,7 @@
 /** How bodies are read: strict JSON at `/v1`, forms at `/oauth`, nothing else. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Refusal } from '../domain/errors.js';
-import { parseStrictJson } from '../domain/strict-json.js';
+import { parseStrictJson } from '../verifier/strict-json.js';
 
 /** Only UTF-8 is understood (RFC 8259 §8.1), said or unsaid. */
 function requireUtf8(request: FastifyRequest): void {

@@ -1,8 +1,8 @@
 /** The one place that knows which status a code becomes, at `/v1` (RFC 9457) and at `/oauth` (RFC 6749 §5.2). */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorCode, errorCodes, Refusal } from '../domain/errors.js';
-import { StrictJsonError } from '../domain/strict-json.js';
 import { KekProblem } from '../ports/kek-source.js';
+import { StrictJsonError } from '../verifier/strict-json.js';
 
 interface Mapping {
   status: number;

@@ -1,6 +1,7 @@
 /** How strictly an access token (a JWT in the profile of RFC 9068) is read, before anything of it is believed. */
+import { fromBase64url } from './base64url.js';
 import { VerifyError } from './errors.js';
-import { fromBase64url, type JsonObject, readObject } from './strict-json.js';
+import { isObject, type JsonObject, parseStrictJson } from './strict-json.js';
 
 /** What may be asked of `algorithms`: what Keyturn signs with. All are of public keys, so that no secret can be one. */
 export const supportedAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
@@ -56,8 +57,8 @@ export function parseToken(token: string, algorithms: readonly Algorithm[]): Par
   const [headerPart, claimsPart, signaturePart] = parts;
   if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
 
-  const header = readObject(headerPart);
-  if (header === null || typeof header.alg !== 'string') throw malformed();
+  const header = parsePart(headerPart);
+  if (typeof header.alg !== 'string') throw malformed();
   const alg = algorithms.find((accepted) => accepted === header.alg);
   if (alg === undefined) throw new VerifyError('unsupported_algorithm');
   const { typ, kid } = header;
@@ -65,11 +66,23 @@ export function parseToken(token: string, algorithms: readonly Algorithm[]): Par
   if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
   if (typeof kid !== 'string') throw malformed();
 
-  const claims = readObject(claimsPart);
+  const claims = parsePart(claimsPart);
   const signature = fromBase64url(signaturePart);
-  if (claims === null || signature === null) throw malformed();
+  if (signature === null) throw malformed();
   const signingInput = token.slice(0, token.lastIndexOf('.'));
   return { alg, kid, claims, signed: { token, signingInput, signature } };
+}
+
+function parsePart(part: string): JsonObject {
+  const bytes = fromBase64url(part);
+  if (bytes === null) throw malformed();
+  try {
+    const value = parseStrictJson(bytes);
+    if (isObject(value)) return value;
+  } catch {
+    // Said below; the parser's message is of no use to whoever sent the token.
+  }
+  throw malformed();
 }
 
 const isString = (value: unknown): value is string => typeof value === 'string';

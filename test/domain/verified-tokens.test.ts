@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createAccessTokenVerifier } from '../../src/domain/access-token.js';
+import { type AccessToken, createAccessTokenVerifier } from '../../src/domain/access-token.js';
 import type { KeyRing, PublishedKey } from '../../src/domain/key-ring.js';
 import { createVerifiedTokens } from '../../src/domain/verified-tokens.js';
 import { fakeClock } from '../support/clock.js';
@@ -78,7 +78,7 @@ t.test('what is no good is not kept', async (t) => {
 
 t.test('it holds so many and no more', (t) => {
   const tokens = createVerifiedTokens(3);
-  const one = { key: { kid: 'k', alg: 'RS256', publicJwk: {} } as PublishedKey, claims: {} };
+  const one = { key: { kid: 'k', alg: 'RS256', publicJwk: {} } as PublishedKey, token: {} as AccessToken };
   for (const name of ['a', 'b', 'c', 'd']) tokens.set(name, one);
   t.same(
     ['a', 'b', 'c', 'd'].map((name) => tokens.get(name) === one),

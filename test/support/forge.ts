@@ -2,8 +2,8 @@
 import { constants, createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { toBase64url } from '../../src/domain/base64url.js';
 import { openPrivateKey } from '../../src/domain/sealing.js';
-import { parseStrictJson } from '../../src/domain/strict-json.js';
 import type { KekSource } from '../../src/ports/kek-source.js';
+import { parseStrictJson } from '../../src/verifier/strict-json.js';
 import { noteSecret } from './run-log.js';
 import { rowOf, type TestService } from './service.js';
 
