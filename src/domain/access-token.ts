@@ -143,9 +143,10 @@ export interface VerifierParts {
 
 export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
   const verified = createVerifiedTokens();
+  const readHeader = createHeaderReader();
 
   async function verify(text: string): Promise<VerifiedToken> {
-    const { alg, kid, claims, signingInput, signature } = parseToken(text);
+    const { alg, kid, claims, signingInput, signature } = parseToken(text, readHeader);
     const key = await keys.find(kid);
     if (key === null) throw new Refusal('unknown_key', { genuine: keys.wasPublished(kid) });
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
@@ -170,24 +171,42 @@ const malformed = (): Refusal => new Refusal('token_malformed');
 /** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
 const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
 
-function parseToken(token: string) {
+function parseToken(token: string, readHeader: (part: string) => Header) {
   if (token.length > MAX_TOKEN_LENGTH) throw malformed();
   const parts = token.split('.');
   const [headerPart, claimsPart, signaturePart] = parts;
   if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
 
-  const header = parsePart(headerPart);
+  const { alg, kid } = readHeader(headerPart);
+  const claims = parsePart(claimsPart);
+  const signature = fromBase64url(signaturePart);
+  if (signature === null) throw malformed();
+  return { alg, kid, claims, signature, signingInput: Buffer.from(`${headerPart}.${claimsPart}`) };
+}
+
+interface Header {
+  alg: SigningAlg;
+  kid: string;
+}
+
+/** Remembers the last one: all tokens that were signed with one key begin alike. */
+function createHeaderReader(): (part: string) => Header {
+  let last: (Header & { part: string }) | undefined;
+  return (part) => {
+    if (last?.part !== part) last = { part, ...parseHeader(part) };
+    return last;
+  };
+}
+
+function parseHeader(part: string): Header {
+  const header = parsePart(part);
   const { alg, kid, typ } = header;
   if (typeof alg !== 'string') throw malformed();
   if (!isSigningAlg(alg)) throw new Refusal('unsupported_algorithm');
   if (typeof typ !== 'string' || !/^(application\/)?at\+jwt$/i.test(typ)) throw malformed();
   if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
   if (typeof kid !== 'string') throw malformed();
-
-  const claims = parsePart(claimsPart);
-  const signature = fromBase64url(signaturePart);
-  if (signature === null) throw malformed();
-  return { alg, kid, claims, signature, signingInput: Buffer.from(`${headerPart}.${claimsPart}`) };
+  return { alg, kid };
 }
 
 const isSigningAlg = (alg: string): alg is SigningAlg => (signingAlgs as readonly string[]).includes(alg);

@@ -3,9 +3,9 @@
 export const toBase64url = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
 
-/** Null unless `text` is the canonical spelling of some bytes. */
+/** Null unless `text` is the canonical spelling of some bytes. These may be a part of memory that others share. */
 export function fromBase64url(text: string): Uint8Array | null {
   // Buffer skips what it does not understand, so the way back must give the same text.
   const bytes = Buffer.from(text, 'base64url');
-  return bytes.toString('base64url') === text ? new Uint8Array(bytes) : null;
+  return bytes.toString('base64url') === text ? bytes : null;
 }

@@ -41,7 +41,7 @@ export function parseRefreshToken(text: string): PresentedToken | null {
   const bytes = fromBase64url(text.slice(REFRESH_TOKEN_PREFIX.length));
   if (bytes === null || bytes.length !== SIGNED_BYTES + TAG_BYTES) return null;
   const sessionId = uuidFrom(bytes.subarray(0, ID_BYTES));
-  const generation = new DataView(bytes.buffer).getUint32(ID_BYTES);
+  const generation = new DataView(bytes.buffer, bytes.byteOffset).getUint32(ID_BYTES);
   if (sessionId === null || generation > MAX_GENERATION) return null;
   return {
     sessionId,

@@ -12,7 +12,12 @@ function arrange() {
   let key: PublishedKey | null = { kid: 'k', alg: 'RS256', publicJwk: { kty: 'RSA' } };
   let isRight = true;
   let verifications = 0;
-  const keys = { find: async () => key, wasPublished: () => false } as unknown as KeyRing;
+  const asked: string[] = [];
+  const find = async (kid: string) => {
+    asked.push(kid);
+    return key;
+  };
+  const keys = { find, wasPublished: () => false } as unknown as KeyRing;
   const verify = createAccessTokenVerifier({
     issuer: 'i',
     keys,
@@ -23,11 +28,12 @@ function arrange() {
     clock,
   });
   const claims = { iss: 'i', sub: 's', aud: 'api', iat: now, exp: now + 900, jti: 'j' };
-  const token = (more = {}) =>
-    `${part({ alg: 'RS256', kid: 'k', typ: 'at+jwt' })}.${part({ ...claims, ...more })}.${part('signature')}`;
+  const token = (more = {}, header = {}) =>
+    `${part({ alg: 'RS256', kid: 'k', typ: 'at+jwt', ...header })}.${part({ ...claims, ...more })}.${part('signature')}`;
   return {
     clock,
     token,
+    asked,
     verify: (text = token(), audience: string | null = 'api') => verify(text, { audience }),
     verifications: () => verifications,
     publish(next: PublishedKey | null, right = true) {
@@ -64,6 +70,22 @@ t.test('a key that is withdrawn, or another one of its name, is the end of what 
   publish({ kid: 'k', alg: 'RS256', publicJwk: { kty: 'RSA', n: 'another' } }, false);
   await t.rejects(verify(), { code: 'invalid_signature' });
   t.equal(verifications(), 2);
+});
+
+t.test('each token is read by its own header, whatever was read before it', async (t) => {
+  const { token, verify, asked } = arrange();
+  for (const kid of ['k', 'l', 'l', 'k']) await verify(token({ jti: String(asked.length) }, { kid }));
+  t.same(asked, ['k', 'l', 'l', 'k']);
+  for (const [header, code] of [
+    [{ typ: 'JWT' }, 'token_malformed'],
+    [{ crit: ['exp'] }, 'token_malformed'],
+    [{ kid: 1 }, 'token_malformed'],
+    [{ alg: 'HS256' }, 'unsupported_algorithm'],
+    [{ alg: 'PS256' }, 'unsupported_algorithm'],
+  ] as const) {
+    await verify(token({ jti: code }));
+    for (let i = 0; i < 2; i++) await t.rejects(verify(token({}, header)), { code }, JSON.stringify(header));
+  }
 });
 
 t.test('what is no good is not kept', async (t) => {

@@ -45,7 +45,8 @@ function readKek(folder: string, file: string): Kek {
   const key = fromBase64url(readFileSync(path, 'utf8').trim());
   if (key?.length !== KEK_BYTES)
     throw new KekProblem(`${path} does not hold one line of base64url that stands for 32 bytes`);
-  return { id, key };
+  // In memory of its own: it is there for as long as the process.
+  return { id, key: new Uint8Array(key) };
 }
 
 const listKeks = (folder: string): string[] =>
