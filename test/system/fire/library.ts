@@ -41,23 +41,24 @@ export function useTheLibrary({ url, login, chance, heard }: ClientParts): Clien
     const headers = new Headers(init?.headers);
     headers.set('connection', 'close');
     noteSecret(headers.get('idempotency-key'));
+    const sent = Date.now();
     try {
       const response = await fetch(input, { ...init, headers });
       const text = await response.text();
       noteSecretsOf(text);
       const what = `${response.status} ${response.headers.get('keyturn-refresh-outcome') ?? JSON.parse(text).code}`;
       heard(what);
-      note(what);
+      note(what, sent);
       if (![200, 429, 503].includes(response.status)) odd ??= what;
       return new Response(text, response);
     } catch (error) {
       heard('no answer');
-      note('no answer');
+      note('no answer', sent);
       throw error;
     }
   };
-  function note(what: string) {
-    history.push(`${new Date().toISOString().slice(11, 23)} ${what}`);
+  function note(what: string, sent: number) {
+    history.push(`${new Date(sent).toISOString().slice(11, 23)} ${what} after ${Date.now() - sent} ms`);
     if (history.length > HISTORY) history.shift();
   }
 
