@@ -24,8 +24,8 @@ FROM ${NODE_IMAGE}
 # data folder is only used without a DATABASE_URL.
 RUN install -d -o node -g node -m 0700 /var/lib/keyturn/keys /var/lib/keyturn/data
 # Of glibc's areas of memory there would be one a thread, and in each some that is never used again: 8 MB. The 19 MB of a
-# hash would stay in them as well: what is over 4 MB goes back when it is freed, and comes in huge pages, without which that
-# would cost a login a tenth.
+# hash would stay in them as well: what is over 4 MB goes back when it is freed, and comes in huge pages, without which a hash
+# would take a tenth longer.
 ENV NODE_ENV=production \
     GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=4194304:glibc.malloc.hugetlb=1 \
     HOST=0.0.0.0 \
