@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { makeKek } from '../adapters/kek-files/kek-source.js';
 import { systemClock } from '../adapters/system/clock.js';
@@ -13,6 +14,19 @@ import { confirm, parsed, type Shared, show, table, withJson, withYes } from './
 
 const KEYS = '/v1/admin/keys';
 const KID = /^[A-Za-z0-9_-]{43}$/;
+
+const SECOND_MS = 1000;
+
+/** KEKs have the second in which they are made as their name: who makes two in one waits for the next. */
+async function newKek(folder: string): Promise<string> {
+  try {
+    return makeKek(folder, systemClock.now(), systemRandom);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    await sleep(SECOND_MS - (systemClock.now() % SECOND_MS));
+    return makeKek(folder, systemClock.now(), systemRandom);
+  }
+}
 
 const kid = parsed((text) => {
   if (KID.test(text)) return text;
@@ -138,8 +152,8 @@ export const keysCommand = (context: Context): Command => {
   withJson(keys.command('new-kek'))
     .description('Make a new key-encryption key in KEYS_DIR; the newest one seals')
     .addHelpText('after', '\nExample:\n  KEYS_DIR=/etc/keyturn/keys keyturn keys new-kek')
-    .action((options: Shared) => {
-      const path = makeKek(readConfig(undefined, 'command').KEYS_DIR, systemClock.now(), systemRandom);
+    .action(async (options: Shared) => {
+      const path = await newKek(readConfig(undefined, 'command').KEYS_DIR);
       show(context, options, { path }, () => `made ${path}; keep a copy of it with your backups`);
     });
   return keys;

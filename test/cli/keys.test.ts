@@ -1,6 +1,6 @@
 /** `keyturn keys` in the test's own process: what the commands print, ask and refuse. */
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { nodeTokenSigner } from '../../src/adapters/node-crypto/token-signer.js';
@@ -120,4 +120,21 @@ t.test('a leaked key is revoked though none can take its place, and the command 
   makesKeys = true;
   await service.services.signingKeys.tend();
   t.equal((await listed('active')).length, 1);
+});
+
+t.test('who makes several key-encryption keys in one second gets each, and the last is the newest', async (t) => {
+  const folder = join(temporaryFolder(t), 'keys');
+  process.env.KEYS_DIR = folder;
+  t.teardown(() => {
+    delete process.env.KEYS_DIR;
+  });
+  const made: string[] = [];
+  // Of three two are made in one second, whenever it is.
+  for (let n = 0; n < 3; n++) made.push((await json(['keys', 'new-kek'])).path);
+  t.same(
+    readdirSync(folder)
+      .sort()
+      .map((file) => join(folder, file)),
+    made,
+  );
 });
