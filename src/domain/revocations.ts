@@ -135,13 +135,15 @@ export function createRevocations(parts: RevocationsParts): Revocations {
     for (;;) {
       // The lease counts from before the question: however late the answer is, it is not longer than others think.
       const asked = { until: clock.monotonic() + LEASE_MS, since: clock.now() };
-      const theirs = await projection.renew(head);
+      const had = head;
+      const theirs = await projection.renew(had);
       if (theirs === null) {
         // Whoever rebuilds it, this node or another: the next round finds out.
         if (!(await rebuild())) return;
       } else {
         published = theirs;
-        if (theirs <= head) {
+        // What it has heard of meanwhile does not count: the lease was not granted for that, and others do not know of it.
+        if (theirs <= had) {
           lease = asked;
           return;
         }

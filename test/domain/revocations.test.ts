@@ -41,10 +41,11 @@ function world({ failOpen = false } = {}) {
       count('asked');
       if (!state.reachable) throw new Error('no Redis');
     };
-    const own = { hears };
+    const own = { hears, renewalArrives: Promise.resolve() };
     const projection: RevocationProjection = {
       async renew(has) {
         await reach();
+        await own.renewalArrives;
         if (head !== null && has >= head) leases.set(name, has);
         return head;
       },
@@ -223,6 +224,30 @@ t.test('a node that missed a message finds out what it missed', async (t) => {
   await t.rejects(two.check(token({ jti: 'missed' }), {}), revoked);
   await t.rejects(two.check(gone, {}), revoked);
   t.equal(two.head(), 2);
+});
+
+t.test('a node is not current by what it heard while it asked: nobody would wait for it', async (t) => {
+  const { node, commit, leases } = world();
+  const [one, late] = [node('one'), node('late')];
+  await one.follow();
+  let arrive = () => {};
+  late.own.renewalArrives = new Promise((resolve) => {
+    arrive = resolve;
+  });
+  late.follow().catch(() => {});
+  for (let i = 0; i < 5; i++) await setImmediate();
+  commit('first');
+  await one.enforce();
+  t.equal(late.head(), 1, 'it has heard of that');
+  // It is told that there is no more. From here on it hears nothing, and is heard no more.
+  late.own.hears = false;
+  late.own.renewalArrives = new Promise(() => {});
+  arrive();
+  for (let i = 0; i < 5; i++) await setImmediate();
+  t.equal(leases.has('late'), false);
+  commit('gone');
+  await one.enforce();
+  await t.rejects(late.check(gone, {}), revoked);
 });
 
 t.test('who publishes does not trust its own copy where others have published more', async (t) => {
