@@ -12,7 +12,6 @@ import Fastify, {
 import { Refusal } from '../domain/errors.js';
 import { createProxies } from './addresses.js';
 import { limitAnswers } from './answer-timeout.js';
-import { letInFirst } from './arrivals.js';
 import { hasGoodHost, refuseBody, refuseConnection } from './before-routing.js';
 import { compilersFactory } from './compile-when-used.js';
 import { registerDraining } from './draining.js';
@@ -115,7 +114,6 @@ export function createApp({ issuer, places, metrics }: BaseServices, settings: B
   app.decorate('places', places);
   registerDraining(app);
   limitAnswers(app, timeouts.answer);
-  letInFirst(app);
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
