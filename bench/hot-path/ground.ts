@@ -32,6 +32,7 @@ const SERVICE_SETTINGS = {
   LIMIT_CLIENT_REQUESTS: UNREACHED,
   LIMIT_SESSION_REQUESTS: UNREACHED,
   LIMIT_CHECKS: UNREACHED,
+  LIMIT_CONNECTIONS_PER_ADDRESS: '10000',
 };
 const READY_MS = 60_000;
 /** With thousands of sessions, which a peer makes one by one. */
