@@ -1,17 +1,16 @@
 /** Access tokens: JWTs in the profile of RFC 9068. What is in them, and how strictly one is read again (RFC 8725). */
 import type { Clock } from '../ports/clock.js';
 import type { VerifySignature } from '../ports/token-signer.js';
-import { isObject, type JsonObject, parseStrictJson } from '../verifier/strict-json.js';
-import { fromBase64url, toBase64url } from './base64url.js';
+import type { JsonObject } from '../verifier/strict-json.js';
+import { createTokenReader } from '../verifier/token-reader.js';
+import { toBase64url } from './base64url.js';
 import { type ErrorCode, Refusal } from './errors.js';
 import type { KeyRing } from './key-ring.js';
-import { type SessionId, type SigningAlg, seconds, signingAlgs } from './types.js';
+import { type SessionId, seconds, signingAlgs } from './types.js';
 import { createVerifiedTokens, type VerifiedToken } from './verified-tokens.js';
 
 /** For `exp`, `nbf` and `iat`, seconds: nodes' and services' clocks differ a little. */
 export const CLOCK_TOLERANCE_S = 5;
-/** Longer than any token issued here; bounds the work that a forged one can cause. */
-const MAX_TOKEN_LENGTH = 8192;
 
 export interface AccessTokenContent {
   sub: string;
@@ -143,15 +142,17 @@ export interface VerifierParts {
 
 export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
   const verified = createVerifiedTokens();
-  const readHeader = createHeaderReader();
+  const readToken = createTokenReader(signingAlgs, (flaw) => new Refusal(flaw));
 
   async function verify(text: string): Promise<VerifiedToken> {
-    const { alg, kid, claims, signingInput, signature } = parseToken(text, readHeader);
+    const { alg, kid, claims, signed } = readToken(text);
     const key = await keys.find(kid);
     if (key === null) throw new Refusal('unknown_key', { genuine: keys.wasPublished(kid) });
     // The algorithm is the key's, never the token's choice (RFC 8725 §3.1).
     if (key.alg !== alg) throw new Refusal('unsupported_algorithm');
-    if (!(await verifySignature(alg, key.publicJwk, signingInput, signature))) throw new Refusal('invalid_signature');
+    const signingInput = Buffer.from(signed.signingInput);
+    if (!(await verifySignature(alg, key.publicJwk, signingInput, signed.signature)))
+      throw new Refusal('invalid_signature');
     return { key, token: readClaims(claims, issuer) };
   }
 
@@ -167,61 +168,6 @@ export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock
 }
 
 const malformed = (): Refusal => new Refusal('token_malformed');
-
-/** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
-const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
-
-function parseToken(token: string, readHeader: (part: string) => Header) {
-  if (token.length > MAX_TOKEN_LENGTH) throw malformed();
-  const parts = token.split('.');
-  const [headerPart, claimsPart, signaturePart] = parts;
-  if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
-
-  const { alg, kid } = readHeader(headerPart);
-  const claims = parsePart(claimsPart);
-  const signature = fromBase64url(signaturePart);
-  if (signature === null) throw malformed();
-  return { alg, kid, claims, signature, signingInput: Buffer.from(`${headerPart}.${claimsPart}`) };
-}
-
-interface Header {
-  alg: SigningAlg;
-  kid: string;
-}
-
-/** Remembers the last one: all tokens that were signed with one key begin alike. */
-function createHeaderReader(): (part: string) => Header {
-  let last: (Header & { part: string }) | undefined;
-  return (part) => {
-    if (last?.part !== part) last = { part, ...parseHeader(part) };
-    return last;
-  };
-}
-
-function parseHeader(part: string): Header {
-  const header = parsePart(part);
-  const { alg, kid, typ } = header;
-  if (typeof alg !== 'string') throw malformed();
-  if (!isSigningAlg(alg)) throw new Refusal('unsupported_algorithm');
-  if (typeof typ !== 'string' || !/^(application\/)?at\+jwt$/i.test(typ)) throw malformed();
-  if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
-  if (typeof kid !== 'string') throw malformed();
-  return { alg, kid };
-}
-
-const isSigningAlg = (alg: string): alg is SigningAlg => (signingAlgs as readonly string[]).includes(alg);
-
-function parsePart(part: string): JsonObject {
-  const bytes = fromBase64url(part);
-  if (bytes === null) throw malformed();
-  try {
-    const value = parseStrictJson(bytes);
-    if (isObject(value)) return value;
-  } catch {
-    // Said below; the parser's message is of no use to the caller.
-  }
-  throw malformed();
-}
 
 const areTexts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((entry) => typeof entry === 'string');

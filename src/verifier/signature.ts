@@ -5,7 +5,8 @@
  */
 import { type CryptoKey, compactVerify, importJWK } from 'jose';
 import type { JsonObject } from './strict-json.js';
-import type { Algorithm, SignedToken } from './token.js';
+import type { Algorithm } from './token.js';
+import type { SignedToken } from './token-reader.js';
 
 /** What is used of `node:crypto`. */
 export interface NodeCrypto {

@@ -1,7 +1,6 @@
-/** How strictly an access token (a JWT in the profile of RFC 9068) is read, before anything of it is believed. */
-import { fromBase64url } from './base64url.js';
+/** What an access token (a JWT in the profile of RFC 9068) says, and whether it may be relied upon. */
 import { VerifyError } from './errors.js';
-import { isObject, type JsonObject, parseStrictJson } from './strict-json.js';
+import type { JsonObject } from './strict-json.js';
 
 /** What may be asked of `algorithms`: what Keyturn signs with. All are of public keys, so that no secret can be one. */
 export const supportedAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
@@ -27,63 +26,7 @@ export interface AccessTokenClaims {
   readonly [claim: string]: unknown;
 }
 
-/** Characters. Longer than any token that Keyturn issues; bounds the work that a forged one can cause. */
-const MAX_TOKEN_LENGTH = 8192;
-
 const malformed = (): VerifyError => new VerifyError('token_malformed');
-
-/** Header parameters that would change what is verified, or by which key (RFC 8725 §3.10). Never fetched, refused. */
-const refusedHeaders = ['crit', 'b64', 'zip', 'jwk', 'jku', 'x5u', 'x5c'];
-
-/** JWS Compact Serialization (RFC 7515 §3.1). */
-export interface SignedToken {
-  token: string;
-  signingInput: string;
-  signature: Uint8Array;
-}
-
-export interface ParsedToken {
-  alg: Algorithm;
-  kid: string;
-  /** Not to be believed before the signature has been checked. */
-  claims: JsonObject;
-  signed: SignedToken;
-}
-
-/** Throws VerifyError `token_malformed` or `unsupported_algorithm`. */
-export function parseToken(token: string, algorithms: readonly Algorithm[]): ParsedToken {
-  if (token.length > MAX_TOKEN_LENGTH) throw malformed();
-  const parts = token.split('.');
-  const [headerPart, claimsPart, signaturePart] = parts;
-  if (parts.length !== 3 || !headerPart || !claimsPart || signaturePart === undefined) throw malformed();
-
-  const header = parsePart(headerPart);
-  if (typeof header.alg !== 'string') throw malformed();
-  const alg = algorithms.find((accepted) => accepted === header.alg);
-  if (alg === undefined) throw new VerifyError('unsupported_algorithm');
-  const { typ, kid } = header;
-  if (typeof typ !== 'string' || !/^(application\/)?at\+jwt$/i.test(typ)) throw malformed();
-  if (refusedHeaders.some((name) => Object.hasOwn(header, name))) throw malformed();
-  if (typeof kid !== 'string') throw malformed();
-
-  const claims = parsePart(claimsPart);
-  const signature = fromBase64url(signaturePart);
-  if (signature === null) throw malformed();
-  const signingInput = token.slice(0, token.lastIndexOf('.'));
-  return { alg, kid, claims, signed: { token, signingInput, signature } };
-}
-
-function parsePart(part: string): JsonObject {
-  const bytes = fromBase64url(part);
-  if (bytes === null) throw malformed();
-  try {
-    const value = parseStrictJson(bytes);
-    if (isObject(value)) return value;
-  } catch {
-    // Said below; the parser's message is of no use to whoever sent the token.
-  }
-  throw malformed();
-}
 
 const isString = (value: unknown): value is string => typeof value === 'string';
 const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);

@@ -6,7 +6,8 @@ import type { Key } from './jwks.js';
 import { createKeyCache } from './keys.js';
 import { settingsOf, type VerifierOptions } from './options.js';
 import { systemWorld, type World } from './time.js';
-import { type AccessTokenClaims, checkClaims, checkScope, checkTime, parseToken } from './token.js';
+import { type AccessTokenClaims, checkClaims, checkScope, checkTime } from './token.js';
+import { createTokenReader } from './token-reader.js';
 import { createVerifiedTokens } from './verified.js';
 
 /** What a token must allow, beyond being good. */
@@ -54,6 +55,7 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   const feed = revocation && follow({ baseUrl, ...revocation }, world);
   const keys = createKeyCache(settings, world);
   const verified = createVerifiedTokens();
+  const readToken = createTokenReader(algorithms, (flaw) => new VerifyError(flaw));
 
   /** What was found out before, as long as the key that it was found out with is still the issuer's. */
   const recall = (token: string, keyOf: (kid: string) => Key | undefined): AccessTokenClaims | null => {
@@ -62,7 +64,7 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   };
 
   async function check(token: string): Promise<AccessTokenClaims> {
-    const { alg, kid, claims: unchecked, signed } = parseToken(token, algorithms);
+    const { alg, kid, claims: unchecked, signed } = readToken(token);
     const key = await keys.find(kid);
     // The keys may have had to be waited for, and still be the same.
     const known = recall(token, () => key);
