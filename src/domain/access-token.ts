@@ -3,11 +3,11 @@ import type { Clock } from '../ports/clock.js';
 import type { VerifySignature } from '../ports/token-signer.js';
 import type { JsonObject } from '../verifier/strict-json.js';
 import { createTokenReader } from '../verifier/token-reader.js';
+import { createVerifiedTokens } from '../verifier/verified.js';
 import { toBase64url } from './base64url.js';
 import { type ErrorCode, Refusal } from './errors.js';
-import type { KeyRing } from './key-ring.js';
+import type { KeyRing, PublishedKey } from './key-ring.js';
 import { type SessionId, seconds, signingAlgs } from './types.js';
-import { createVerifiedTokens, type VerifiedToken } from './verified-tokens.js';
 
 /** For `exp`, `nbf` and `iat`, seconds: nodes' and services' clocks differ a little. */
 export const CLOCK_TOLERANCE_S = 5;
@@ -133,6 +133,15 @@ export const verifiedOrNull = (verify: VerifyAccessToken, token: string): Promis
     throw error;
   });
 
+/** About 3 kB each: a gateway asks about the same token with every request of its holder. */
+const MOST_VERIFIED = 5_000;
+
+interface VerifiedToken {
+  /** Good for as long as this very key is published. */
+  key: PublishedKey;
+  token: AccessToken;
+}
+
 export interface VerifierParts {
   issuer: string;
   keys: Pick<KeyRing, 'find' | 'wasPublished'>;
@@ -141,7 +150,7 @@ export interface VerifierParts {
 }
 
 export function createAccessTokenVerifier({ issuer, keys, verifySignature, clock }: VerifierParts): VerifyAccessToken {
-  const verified = createVerifiedTokens();
+  const verified = createVerifiedTokens<VerifiedToken>(MOST_VERIFIED);
   const readToken = createTokenReader(signingAlgs, (flaw) => new Refusal(flaw));
 
   async function verify(text: string): Promise<VerifiedToken> {

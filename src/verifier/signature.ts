@@ -4,6 +4,7 @@
  * not everybody who speaks the Fetch API has it.
  */
 import { type CryptoKey, compactVerify, importJWK } from 'jose';
+import { bytesOf } from './ascii.js';
 import type { JsonObject } from './strict-json.js';
 import type { Algorithm } from './token.js';
 import type { SignedToken } from './token-reader.js';
@@ -41,15 +42,13 @@ const schemes: Record<Algorithm, (constants: NodeCrypto['constants']) => { diges
   EdDSA: () => ({ digest: null, options: {} }),
 };
 
-const utf8 = new TextEncoder();
-
 /** Null where it is Node's by name alone: other runtimes have some of it, and throw at the rest. */
 function byNode({ createPublicKey, verify, constants }: NodeCrypto, jwk: JsonObject, alg: Algorithm): IsSigned | null {
   try {
     const { digest, options } = schemes[alg](constants);
     const key = { key: createPublicKey({ key: jwk, format: 'jwk' }), ...options };
     verify(digest, new Uint8Array(), key, new Uint8Array());
-    return ({ signingInput, signature }) => verify(digest, utf8.encode(signingInput), key, signature);
+    return ({ signingInput, signature }) => verify(digest, bytesOf(signingInput), key, signature);
   } catch {
     return null;
   }

@@ -81,6 +81,6 @@ function membersOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   let members = 0;
   if (Array.isArray(value)) for (const entry of value) members += membersOf(entry);
-  else for (const [name, entry] of Object.entries(value)) members += 1 + membersOf(name) + membersOf(entry);
+  else for (const name of Object.keys(value)) members += 1 + membersOf(name) + membersOf((value as JsonObject)[name]);
   return members;
 }

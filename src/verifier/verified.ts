@@ -1,41 +1,38 @@
 /**
  * What has been found out about tokens already, so that the second check of one is a look-up. Only tokens whose
- * signature was right get in, so nobody can fill it with inventions.
+ * signature was right get in, so nobody can fill it with inventions. The service remembers tokens by this, too.
  */
-import type { Key } from './jwks.js';
-import type { AccessTokenClaims } from './token.js';
+import { copyOf } from './ascii.js';
 
-/** About 2 kB each. */
-const MAX_TOKENS = 10_000;
-
-export interface Verified {
-  kid: string;
-  /** Good for as long as this key is the one of that name. */
-  key: Key;
-  claims: AccessTokenClaims;
+export interface VerifiedTokens<Found> {
+  get(token: string): Found | undefined;
+  set(token: string, found: Found): void;
 }
 
-export interface VerifiedTokens {
-  get(token: string): Verified | undefined;
-  set(token: string, verified: Verified): void;
-}
+/**
+ * Characters of the signature, which tell a token from all others: 256 bits. A Map by the whole token would read all of
+ * it, twice, before it begins to compare.
+ */
+const TAIL_LENGTH = 43;
 
-const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
+const tailOf = (token: string): string => token.slice(-TAIL_LENGTH);
 
-/** One that was cut out of a header would keep all of that alive, and whoever sent it may have put 16 kB of blanks in. */
-const copyOf = (text: string): string => decoder.decode(encoder.encode(text));
-
-/** When it is full the token that has been in it for longest goes: with lives of one length it expires first. */
-export function createVerifiedTokens(most = MAX_TOKENS): VerifiedTokens {
-  const tokens = new Map<string, Verified>();
+/** When `most` are in it, the one that has been in it for longest goes: with lives of one length it expires first. */
+export function createVerifiedTokens<Found>(most: number): VerifiedTokens<Found> {
+  const byTail = new Map<string, { token: string; found: Found }>();
   // One that goes on: a new one would go past the places of all that were deleted before, each time.
-  const oldestFirst = tokens.keys();
+  const oldestFirst = byTail.keys();
   return {
-    get: (token) => tokens.get(token),
-    set(token, verified) {
-      const oldest = tokens.size >= most ? oldestFirst.next().value : undefined;
-      if (oldest !== undefined) tokens.delete(oldest);
-      tokens.set(copyOf(token), verified);
+    get(token) {
+      const entry = byTail.get(tailOf(token));
+      return entry?.token === token ? entry.found : undefined;
+    },
+    set(token, found) {
+      const oldest = byTail.size >= most ? oldestFirst.next().value : undefined;
+      if (oldest !== undefined) byTail.delete(oldest);
+      // Whoever sent it may have put 16 kB of blanks into the header that it was cut out of.
+      const kept = copyOf(token);
+      byTail.set(tailOf(kept), { token: kept, found });
     },
   };
 }

@@ -40,6 +40,16 @@ export interface Verifier {
   close(): Promise<void>;
 }
 
+/** Of tokens that were found right. About 2 kB each. */
+const MOST_VERIFIED = 10_000;
+
+interface Verified {
+  kid: string;
+  /** Good for as long as this key is the one of that name. */
+  key: Key;
+  claims: AccessTokenClaims;
+}
+
 /** For the first view of the revocations, at the start. Milliseconds. */
 const FIRST_VIEW_MS = 10_000;
 
@@ -54,7 +64,7 @@ export function createVerifierIn(world: World, options: VerifierOptions): Verifi
   const isRequired = revocation?.onUnknown === 'reject';
   const feed = revocation && follow({ baseUrl, ...revocation }, world);
   const keys = createKeyCache(settings, world);
-  const verified = createVerifiedTokens();
+  const verified = createVerifiedTokens<Verified>(MOST_VERIFIED);
   const readToken = createTokenReader(algorithms, (flaw) => new VerifyError(flaw));
 
   /** What was found out before, as long as the key that it was found out with is still the issuer's. */

@@ -1,7 +1,6 @@
 import t from 'tap';
-import { type AccessToken, createAccessTokenVerifier } from '../../src/domain/access-token.js';
+import { createAccessTokenVerifier } from '../../src/domain/access-token.js';
 import type { KeyRing, PublishedKey } from '../../src/domain/key-ring.js';
-import { createVerifiedTokens } from '../../src/domain/verified-tokens.js';
 import { fakeClock } from '../support/clock.js';
 
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -96,15 +95,4 @@ t.test('what is no good is not kept', async (t) => {
   publish({ kid: 'k', alg: 'RS256', publicJwk: {} }, false);
   for (let i = 0; i < 2; i++) await t.rejects(verify(), { code: 'invalid_signature' });
   t.equal(verifications(), 4);
-});
-
-t.test('it holds so many and no more', (t) => {
-  const tokens = createVerifiedTokens(3);
-  const one = { key: { kid: 'k', alg: 'RS256', publicJwk: {} } as PublishedKey, token: {} as AccessToken };
-  for (const name of ['a', 'b', 'c', 'd']) tokens.set(name, one);
-  t.same(
-    ['a', 'b', 'c', 'd'].map((name) => tokens.get(name) === one),
-    [false, true, true, true],
-  );
-  t.end();
 });

@@ -44,13 +44,22 @@ t.test('claims are shared, so nobody can change them', async (t) => {
   t.equal(await verifier.verify(token), claims);
 });
 
-t.test('tokens are remembered within a bound, the newest of them', async (t) => {
-  const { key, forge } = bench(t);
-  const tokens = createVerifiedTokens(3);
-  const entry = { kid: key.kid, key: { alg: 'RS256', material: '' } as never, claims: forge.claims as never };
-  for (const name of ['a', 'b', 'c', 'd', 'e']) tokens.set(name, entry);
+t.test('tokens are remembered within a bound, the newest of them', (t) => {
+  const tokens = createVerifiedTokens<string>(3);
+  for (const name of ['a', 'b', 'c', 'd', 'e']) tokens.set(name, name);
   t.same(
-    ['a', 'b', 'c', 'd', 'e'].filter((name) => tokens.get(name)),
-    ['c', 'd', 'e'],
+    ['a', 'b', 'c', 'd', 'e'].map((name) => tokens.get(name)),
+    [undefined, undefined, 'c', 'd', 'e'],
   );
+  t.end();
+});
+
+t.test('of two tokens that end alike one is never taken for the other', (t) => {
+  const tokens = createVerifiedTokens<string>(3);
+  const [one, other] = [`a.b.${'S'.repeat(342)}`, `a.c.${'S'.repeat(342)}`];
+  tokens.set(one, 'one');
+  t.equal(tokens.get(other), undefined);
+  tokens.set(other, 'other');
+  t.same([tokens.get(one), tokens.get(other)], [undefined, 'other']);
+  t.end();
 });
