@@ -1,6 +1,7 @@
 /**
  * Prisma's models, loaded when they are first used: 40 MB and a fifth of a second, which a service does without until
- * somebody looks at its lists.
+ * somebody looks at its lists. What could not be made is tried again, but for modules: Node never loads one that it could
+ * not read, as when no more files can be opened.
  */
 import { madeWhenUsed } from '../../domain/made-when-used.js';
 import type { PrismaClient } from './generated/client.js';
