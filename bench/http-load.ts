@@ -77,6 +77,8 @@ export function ask(socket: Socket, request: string): Promise<Answered> {
       resolve({ head: text.slice(0, end), body });
     };
     const onClose = (): void => reject(new Error(`the connection was closed: ${text.slice(0, 200)}`));
+    // It was closed while nothing was asked, and will not be again.
+    if (socket.destroyed) return onClose();
     socket.on('data', onData).once('close', onClose);
     socket.write(request);
   });
@@ -119,6 +121,7 @@ export async function load(given: Load): Promise<LoadResult> {
   const { port, connections, seconds, copies = 1, mayBeSentAway = false, request, answered } = given;
   const latencies: number[] = [];
   let sentAway = 0;
+  let hasFailed = false;
   const begun = performance.now();
   const until = begun + seconds * 1000;
 
@@ -142,18 +145,24 @@ export async function load(given: Load): Promise<LoadResult> {
       lineTo(typeof port === 'number' ? port : port(asker + copy)),
     );
     try {
-      while (performance.now() < until) {
+      while (performance.now() < until && !hasFailed) {
         const text = request(asker);
         const waits = await Promise.all(lines.map((line) => askOver(line, asker, text)));
         const longest = Math.max(...waits);
         if (longest > 0) await sleep(longest);
       }
+    } catch (error) {
+      hasFailed = true;
+      throw error;
     } finally {
       for (const line of lines) line.close();
     }
   };
 
-  await Promise.all(Array.from({ length: Math.ceil(connections / copies) }, (_, asker) => askOnAndOn(asker)));
+  const askers = Array.from({ length: Math.ceil(connections / copies) }, (_, asker) => askOnAndOn(asker));
+  // Of one that fails the others stop as well, before it is told: they would load what is measured next.
+  await Promise.allSettled(askers);
+  await Promise.all(askers);
   const rate = (latencies.length * 1000) / (performance.now() - begun);
   return { rate, latencies: latencies.sort((a, b) => a - b), sentAway };
 }

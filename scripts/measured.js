@@ -30,7 +30,15 @@ export function keep(document, name, table) {
 export async function run(main) {
   const undoing = [];
   const undoAll = async () => {
-    for (let work = undoing.pop(); work !== undefined; work = undoing.pop()) await work();
+    for (let work = undoing.pop(); work !== undefined; work = undoing.pop()) {
+      try {
+        await work();
+      } catch (error) {
+        // Such as of a server that never started: the others are to be stopped all the same.
+        process.stderr.write(`${error.stack ?? error}\n`);
+        process.exitCode = 2;
+      }
+    }
   };
   // Whoever asks for it waits for all of it, though somebody else has begun.
   let undone;

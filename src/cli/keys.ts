@@ -23,7 +23,8 @@ async function newKek(folder: string): Promise<string> {
     return makeKek(folder, systemClock.now(), systemRandom);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    await sleep(SECOND_MS - (systemClock.now() % SECOND_MS));
+    // A timer may be early by a millisecond.
+    await sleep(SECOND_MS - (systemClock.now() % SECOND_MS) + 1);
     return makeKek(folder, systemClock.now(), systemRandom);
   }
 }

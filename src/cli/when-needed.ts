@@ -1,4 +1,5 @@
 /** What only some commands need, opened when they first use it: the others work without a KEK and without Redis. */
+import { madeWhenUsed } from '../domain/made-when-used.js';
 import type { Messaging, OpenBreachedPasswords, OpenSigner } from '../foundation.js';
 import { KekProblem, type KekSource } from '../ports/kek-source.js';
 import type { RevocationProjection } from '../ports/revocation-projection.js';
@@ -25,11 +26,7 @@ export function keksWhenNeeded(open: () => KekSource): KekSource {
 }
 
 export function messagingWhenNeeded(open: () => Promise<Messaging>): Omit<Messaging, 'limiterOf' | 'requestLimiterOf'> {
-  let opened: Promise<Messaging> | null = null;
-  const messaging = () => {
-    opened ??= open();
-    return opened;
-  };
+  const { get: messaging, ifMade } = madeWhenUsed(open);
   return {
     announcements: {
       announce: async (...args) => (await messaging()).announcements.announce(...args),
@@ -46,7 +43,7 @@ export function messagingWhenNeeded(open: () => Promise<Messaging>): Omit<Messag
       // A command holds no copy that others would have to tell of anything.
       listen() {},
     },
-    close: async () => (await opened)?.close(),
+    close: async () => (await ifMade())?.close(),
   };
 }
 
@@ -57,28 +54,21 @@ export const unheard = (projection: RevocationProjection): RevocationProjection 
 });
 
 export function signerWhenNeeded(open: () => Promise<OpenSigner>): TokenSigner & { close(): Promise<void> } {
-  let opened: Promise<OpenSigner> | null = null;
-  const signer = () => {
-    opened ??= open();
-    return opened;
-  };
+  const { get: signer, ifMade } = madeWhenUsed(open);
   return {
     generate: async (alg) => (await signer()).generate(alg),
     adopt: async (privatePkcs8) => (await signer()).adopt(privatePkcs8),
     open: async (alg, pair) => (await signer()).open(alg, pair),
     destroy: async (material) => (await signer()).destroy(material),
     held: async () => (await signer()).held(),
-    close: async () => (await opened)?.close?.(),
+    close: async () => (await ifMade())?.close?.(),
   };
 }
 
 export function breachedPasswordsWhenNeeded(open: () => Promise<OpenBreachedPasswords>): OpenBreachedPasswords {
-  let opened: Promise<OpenBreachedPasswords> | null = null;
+  const { get, ifMade } = madeWhenUsed(open);
   return {
-    async has(password) {
-      opened ??= open();
-      return (await opened).has(password);
-    },
-    close: async () => (await opened?.catch(() => null))?.close(),
+    has: async (password) => (await get()).has(password),
+    close: async () => (await ifMade())?.close(),
   };
 }

@@ -88,8 +88,8 @@ export function createRevocations(parts: RevocationsParts): Revocations {
 
   /** The monotonic clock may stand still while the machine sleeps; the other one may be set. */
   function isCurrent(): boolean {
-    const age = clock.now() - lease.since;
-    return clock.monotonic() < lease.until && age < LEASE_MS && age > -HARMLESS_STEP_MS;
+    const at = clock.now();
+    return clock.monotonic() < lease.until && at - lease.since < LEASE_MS && latest - at <= HARMLESS_STEP_MS;
   }
 
   function take(from: number, batch: readonly Revocation[]): void {
@@ -129,12 +129,13 @@ export function createRevocations(parts: RevocationsParts): Revocations {
       // A clock that was ahead has made it forget what is still needed.
       latest = at;
       isRead = false;
+      lease = { until: NEVER, since: NEVER };
     }
     copy.forget(now());
     if (!isRead) await readAll();
     for (;;) {
       // The lease counts from before the question: however late the answer is, it is not longer than others think.
-      const asked = { until: clock.monotonic() + LEASE_MS, since: clock.now() };
+      const asked = { until: clock.monotonic() + LEASE_MS, since: now() };
       const had = head;
       const theirs = await projection.renew(had);
       if (theirs === null) {

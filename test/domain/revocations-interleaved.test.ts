@@ -1,7 +1,8 @@
 /**
- * Three nodes and a projection in a time of their own, by a seed: every message takes some time to arrive, on each connection in
- * order, as over a network; the projection is flushed now and then, and nodes stand still. Acknowledged means enforced,
- * whatever comes before what. `SEED=1 SEEDS=200 node dist/test/domain/revocations-interleaved.test.js` runs others.
+ * Three nodes, a store and a projection in a time of their own, by a seed: every message takes some time to arrive, on each
+ * connection to the projection in order, as over a network. Now and then one is lost, or answered when nobody waits any more; the
+ * projection is flushed; a node stands still, begins anew, or has its clock set. Acknowledged means enforced, whatever comes
+ * before what. `SEED=1 SEEDS=200 node dist/test/domain/revocations-interleaved.test.js` runs others.
  */
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
@@ -13,8 +14,11 @@ import { LEASE_MS, LEASE_OVER_MS, type RevocationProjection } from '../../src/po
 import { revocation, token } from '../support/revocations.js';
 import { seeded } from '../support/seeded.js';
 
-/** Among these are three that find a lease which the others do not know of, were one granted for what was heard meanwhile. */
-const SEED = 41;
+/**
+ * Among these are two that find a lease which the others do not know of, were one granted for what was heard meanwhile, and one
+ * that finds a lease of a node that has forgotten too much, were one kept though the clock is set back while it is asked for.
+ */
+const SEED = 28;
 const SEEDS = 40;
 const NODES = 3;
 const START = Date.UTC(2026, 2, 1, 12);
@@ -28,6 +32,16 @@ const SLOW_ONE_IN = 60;
 const COMMITS_MS = [5, 60] as const;
 const FLUSHES_MS = [1_500, 3_000] as const;
 const STOPS_MS = [300, 1_500] as const;
+const RESTARTS_MS = [2_000, 5_000] as const;
+/** A command to the projection that has no answer by then has failed, and may yet be carried out. */
+const ANSWER_MS = 400;
+const LOST_ONE_IN = 10;
+/** Of a rebuild. Longer than its wait for leases that may be left. */
+const LOCK_MS = 1_400;
+/** By how much a node's clock is wrong: a step back is harmless, or makes it read all again. */
+const STEPS_MS = [0, 0, 20_000, 7_200_000, -20_000] as const;
+/** How much less than their rules tokens live, and by how much the store leaves out less than it is asked to. */
+const TOLERANCE_MS = 60_000;
 
 /** A time in which nothing takes any, but what says how long it does. */
 function createTime() {
@@ -54,6 +68,11 @@ function createTime() {
   };
 }
 
+const NONE = {
+  ...{ acknowledged: 0, pending: 0, good: 0, revoked: 0, unknown: 0, rebuilt: 0 },
+  ...{ late: 0, lost: 0, takenOver: 0, restarted: 0, setBack: 0 },
+};
+
 async function simulate(seed: number) {
   const chance = seeded(seed);
   const time = createTime();
@@ -61,37 +80,69 @@ async function simulate(seed: number) {
   const leases = new Map<string, number>();
   let rules = new RevocationSet();
   let head: number | null = null;
-  let rebuilding: symbol | null = null;
-  const seen = { acknowledged: 0, pending: 0, good: 0, revoked: 0, unknown: 0, rebuilt: 0, accepted: [] as string[] };
+  let lock: { owner: symbol; until: number } | null = null;
+  const counts = { ...NONE };
+  const accepted: string[] = [];
+  const isOwner = (owner: symbol) => lock !== null && lock.owner === owner && time.now() < lock.until;
+
+  function arrival(): number {
+    const [least, most] = chance.next() < 1 / SLOW_ONE_IN ? SLOW_MS : USUAL_MS;
+    return time.now() + chance.between(least, most);
+  }
 
   /** What is sent over it arrives in order, unless it stands still: then later. */
   function createLine(node: { stoppedUntil: number }) {
     let last = 0;
     return () => {
-      const [least, most] = chance.next() < 1 / SLOW_ONE_IN ? SLOW_MS : USUAL_MS;
-      last = Math.max(last, node.stoppedUntil, time.now() + chance.between(least, most));
+      last = Math.max(last, node.stoppedUntil, arrival());
       return time.until(last);
     };
   }
 
+  /** Over one connection of many: what is committed meanwhile is not in the answer. */
+  async function fromStore<T>(read: () => T): Promise<T> {
+    await time.until(arrival());
+    const answer = read();
+    await time.until(arrival());
+    return answer;
+  }
   const store = {
     append: async () => null,
-    after: async (id: number, at: Instant, limit: number) =>
-      rows.filter((row) => row.id > id && row.expiresAt > at).slice(0, limit),
-    last: async () => rows.at(-1)?.id ?? 0,
+    after: (id: number, at: Instant, limit: number) =>
+      fromStore(() => {
+        const ended = Math.min(at, START + time.now() + TOLERANCE_MS);
+        return rows.filter((row) => row.id > id && row.expiresAt > ended).slice(0, limit);
+      }),
+    last: () => fromStore(() => rows.at(-1)?.id ?? 0),
   };
-  const tellAll: ((from: number, batch: readonly Revocation[]) => void)[] = [];
+  type Tell = (from: number, batch: readonly Revocation[]) => void;
+  const listeners = new Map<string, Tell>();
 
   function createNode(name: string) {
-    const own = { stoppedUntil: 0 };
+    const own = { stoppedUntil: 0, aheadBy: 0 };
     const [sent, received, told] = [createLine(own), createLine(own), createLine(own)];
+    const clock = {
+      now: () => instant(START + time.now() + own.aheadBy),
+      monotonic: () => time.now(),
+      pause: (ms: number) => time.until(time.now() + ms),
+    };
+    const within = <T>(ms: number, work: Promise<T>) =>
+      Promise.race([
+        work,
+        clock.pause(ms).then(() => {
+          throw new Error('late');
+        }),
+      ]);
     /** `work` is done in one step at the server. */
-    async function asked<T>(work: () => T): Promise<T> {
+    async function answered<T>(work: () => T): Promise<T> {
+      const begun = time.now();
       await sent();
       const answer = work();
       await received();
+      if (time.now() - begun > ANSWER_MS) counts.late++;
       return answer;
     }
+    const asked = <T>(work: () => T) => within(ANSWER_MS, answered(work));
     const projection: RevocationProjection = {
       renew: (has) =>
         asked(() => {
@@ -103,7 +154,7 @@ async function simulate(seed: number) {
           if (head === null || head < from) return head;
           for (const rule of batch) rules.add(rule);
           head = Math.max(head, batch.at(-1)?.id ?? from);
-          if (batch.length > 0) for (const tell of tellAll) tell(from, batch);
+          if (batch.length > 0) for (const tell of listeners.values()) tell(from, batch);
           return head;
         }),
       behind: (by) =>
@@ -119,8 +170,9 @@ async function simulate(seed: number) {
       async rebuild(last, load) {
         const me = Symbol(name);
         const isMine = await asked(() => {
-          if (head !== null || rebuilding !== null) return false;
-          rebuilding = me;
+          if (head !== null || (lock !== null && time.now() < lock.until)) return false;
+          if (lock !== null) counts.takenOver++;
+          lock = { owner: me, until: time.now() + LOCK_MS };
           leases.clear();
           return true;
         });
@@ -128,35 +180,34 @@ async function simulate(seed: number) {
         const begun = time.now();
         let loaded = await last();
         for await (const batch of load()) {
-          await asked(() => {
-            if (rebuilding === me) for (const rule of batch) rules.add(rule);
+          const isFilled = await asked(() => {
+            if (!isOwner(me)) return false;
+            lock = { owner: me, until: time.now() + LOCK_MS };
+            for (const rule of batch) rules.add(rule);
+            return true;
           });
+          if (!isFilled) return false;
           loaded = Math.max(loaded, batch.at(-1)?.id ?? 0);
         }
         await time.until(begun + LEASE_OVER_MS);
         return asked(() => {
-          if (rebuilding !== me) return false;
-          rebuilding = null;
+          if (!isOwner(me)) return false;
+          lock = null;
           head = loaded;
-          seen.rebuilt++;
+          counts.rebuilt++;
           return true;
         });
       },
-      listen: (listener) => void tellAll.push((from, batch) => void told().then(() => listener(from, batch))),
-    };
-    const clock = {
-      now: () => instant(START + time.now()),
-      monotonic: () => time.now(),
-      pause: (ms: number) => time.until(time.now() + ms),
-    };
-    const within = <T>(ms: number, work: Promise<T>) =>
-      Promise.race([
-        work,
-        clock.pause(ms).then(() => {
-          throw new Error('late');
+      listen: (listener) =>
+        listeners.set(name, (from, batch) => {
+          if (chance.next() < 1 / LOST_ONE_IN) counts.lost++;
+          else void told().then(() => listener(from, batch));
         }),
-      ]);
-    return { own, ...createRevocations({ store, projection, metrics: countNothing, clock, failOpen: false, within }) };
+    };
+    return {
+      ...{ name, own, clock },
+      ...createRevocations({ store, projection, metrics: countNothing, clock, failOpen: false, within }),
+    };
   }
 
   const nodes = Array.from({ length: NODES }, (_, i) => createNode(`node ${i}`));
@@ -171,24 +222,40 @@ async function simulate(seed: number) {
 
   async function revoke(): Promise<void> {
     const jti = `jti ${rows.length}`;
-    rows.push(revocation(rows.length + 1, 'jti', jti, { revokedAt: instant(START + time.now()) }));
+    const revoked = revocation(rows.length + 1, 'jti', jti, { revokedAt: instant(START + time.now()) });
+    rows.push(revoked);
     try {
       await chance.pick(nodes).enforce();
     } catch {
-      seen.pending++;
+      counts.pending++;
       return;
     }
-    seen.acknowledged++;
+    counts.acknowledged++;
     for (const node of nodes) {
+      // By its clock the token is over.
+      if (node.clock.now() > revoked.expiresAt - TOLERANCE_MS) continue;
       const outcome = await node.check(token({ jti }), {}).catch((error) => error.code);
-      if (outcome === 'token_revoked') seen.revoked++;
-      else if (outcome === 'revocation_unknown') seen.unknown++;
-      else seen.accepted.push(`${jti} after ${Math.round(time.now())} ms`);
+      if (outcome === 'token_revoked') counts.revoked++;
+      else if (outcome === 'revocation_unknown') counts.unknown++;
+      else accepted.push(`${jti} after ${Math.round(time.now())} ms by ${node.name}`);
     }
   }
 
+  function restart(): void {
+    const gone = chance.pick(nodes);
+    listeners.delete(gone.name);
+    nodes[nodes.indexOf(gone)] = createNode(`node ${NODES + counts.restarted++}`);
+  }
+
+  function setClock(): void {
+    const { own } = chance.pick(nodes);
+    const before = own.aheadBy;
+    own.aheadBy = chance.pick(STEPS_MS);
+    if (own.aheadBy < before) counts.setBack++;
+  }
+
   const background = [
-    ...nodes.map((node) => every([FOLLOW_MS, FOLLOW_MS], () => node.follow().catch(() => {}))),
+    ...nodes.map((_, i) => every([FOLLOW_MS, FOLLOW_MS], () => nodes[i]?.follow().catch(() => {}))),
     every(COMMITS_MS, () => void revoke()),
     every(COMMITS_MS, async () => {
       if (
@@ -197,31 +264,33 @@ async function simulate(seed: number) {
           .check(token(), {})
           .catch(() => null)) === 'good'
       )
-        seen.good++;
+        counts.good++;
     }),
     every(FLUSHES_MS, () => {
       head = null;
-      rebuilding = null;
+      lock = null;
       rules = new RevocationSet();
     }),
     every(FLUSHES_MS, () => {
       chance.pick(nodes).own.stoppedUntil = time.now() + chance.between(...STOPS_MS);
     }),
+    every(RESTARTS_MS, restart),
+    every(FLUSHES_MS, setClock),
   ];
   // As long again, for what is under way when it ends.
   await time.run(2 * LASTS_MS);
   await Promise.all(background);
-  return seen;
+  return { counts, accepted };
 }
 
 t.test('what is acknowledged is accepted by no node, whatever arrives before what', async (t) => {
-  const all = { acknowledged: 0, pending: 0, good: 0, revoked: 0, unknown: 0, rebuilt: 0 };
+  const all = { ...NONE };
   const [first, seeds] = [Number(process.env.SEED ?? SEED), Number(process.env.SEEDS ?? SEEDS)];
   for (let seed = first; seed < first + seeds; seed++) {
-    const { accepted, ...counts } = await simulate(seed);
+    const { accepted, counts } = await simulate(seed);
     t.same(accepted, [], `seed ${seed}`);
     for (const name of Object.keys(all) as (keyof typeof all)[]) all[name] += counts[name];
   }
   t.comment(all);
-  for (const [what, times] of Object.entries(all)) t.ok(times > seeds, `${what} has happened`);
+  for (const [what, times] of Object.entries(all)) t.ok(times > seeds / 4, `${what} has happened`);
 });

@@ -429,6 +429,30 @@ t.test('a clock that is set back, or was ahead for a while, costs no rule', asyn
   await t.rejects(one.check(gone, {}), revoked);
 });
 
+t.test('a clock that is set back while a lease is asked for makes none', async (t) => {
+  const { node, commit, publishInSilence, clock, state } = world();
+  const one = node('one');
+  commit('gone', { expiresAt: later(clock.now(), 600) });
+  await one.follow();
+  clock.advance(3600);
+  commit('later');
+  publishInSilence();
+  let go = () => {};
+  state.storeWaitsFor = new Promise((resolve) => {
+    go = resolve;
+  });
+  const following = one.follow();
+  await setImmediate();
+  t.equal(one.size(), 0, 'forgotten');
+  clock.setBack(3600);
+  go();
+  await following;
+  t.equal(one.isCurrent(), false, 'not trusted before it was read again');
+  await one.follow();
+  t.equal(one.isCurrent(), true);
+  await t.rejects(one.check(gone, {}), revoked);
+});
+
 t.test('a machine that slept does not trust what it knew before', async (t) => {
   const { clock, node } = world();
   const one = node('one');

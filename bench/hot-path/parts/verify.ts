@@ -19,7 +19,7 @@ import type { VerifyingRun } from '../verifying.js';
 const REVOCATIONS = 1_000_000;
 const QUICK_REVOCATIONS = 1_000;
 const SEEN = 3_000;
-/** By the time one comes again it has been forgotten. */
+/** Others than those, and by the time one comes again it has been forgotten. */
 const UNSEEN = 2 * REMEMBERED_TOKENS;
 const SIGNED_AT_ONCE = 100;
 const LOADS = [1, 32, 256];
@@ -31,7 +31,7 @@ const newTo = (name: string) => `${name}: new tokens`;
 
 async function writeTokens(path: string, { token }: Issuer): Promise<void> {
   const tokens: string[] = [];
-  while (tokens.length < UNSEEN)
+  while (tokens.length < SEEN + UNSEEN)
     tokens.push(...(await Promise.all(Array.from({ length: SIGNED_AT_ONCE }, (_, i) => token(tokens.length + i)))));
   writeFileSync(path, tokens.join('\n'));
 }
@@ -61,19 +61,19 @@ export const verify: Part = {
     const { connections, quick } = settings;
     const issuer = await startIssuer(scope, quick ? QUICK_REVOCATIONS : REVOCATIONS);
     const path = join(temporaryFolder(scope), 'tokens');
-    say(`${count(UNSEEN)} tokens are signed`);
+    say(`${count(SEEN + UNSEEN)} tokens are signed`);
     await writeTokens(path, issuer);
     const rows: Row[] = [];
     for (const name of Object.keys(verifiers)) {
       say(`starting ${name}`);
       const child = await startVerifying(bench, name, issuer, path);
       const serving = { pids: child.pid === undefined ? [] : [child.pid], database: null };
-      const rowOf = (named: string, tokens: number) => (loops: number) => ({
+      const rowOf = (named: string, from: number, tokens: number) => (loops: number) => ({
         ...{ name: named, connections: loops, serving },
-        loadedBy: (seconds: number) => runIn(child, { seconds, loops, tokens }),
+        loadedBy: (seconds: number) => runIn(child, { seconds, loops, from, tokens }),
       });
       const loads = name === OURS && !quick ? LOADS : [connections];
-      rows.push(...loads.map(rowOf(seenBy(name), SEEN)), ...loads.map(rowOf(newTo(name), UNSEEN)));
+      rows.push(...loads.map(rowOf(seenBy(name), 0, SEEN)), ...loads.map(rowOf(newTo(name), SEEN, UNSEEN)));
     }
     const unit = await onMeasuredCore(() => startUnit(scope));
     const results = await measureInTurns(rows, settings, unit, bench);

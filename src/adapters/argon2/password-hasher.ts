@@ -6,6 +6,7 @@
 import { argon2id, hash, needsRehash, verify } from 'argon2';
 import pLimit from 'p-limit';
 import { Refusal } from '../../domain/errors.js';
+import { madeWhenUsed } from '../../domain/made-when-used.js';
 import type { PasswordHasher } from '../../ports/password-hasher.js';
 
 export interface HasherSettings {
@@ -65,8 +66,8 @@ export function createPasswordHasher(settings: HasherSettings, refused: () => vo
 
   const makeHash = (password: string) => hash(password, { ...cost, type: argon2id });
   // Made at once, so that no request waits for it, and so that the first unknown e-mail costs what the others do.
-  const nobody = makeHash(NOBODYS_PASSWORD);
-  nobody.catch(() => {});
+  const nobody = madeWhenUsed(() => makeHash(NOBODYS_PASSWORD));
+  nobody.get().catch(() => {});
 
   return {
     hash: (password) => inTurn(() => makeHash(password)),
@@ -74,7 +75,7 @@ export function createPasswordHasher(settings: HasherSettings, refused: () => vo
       inTurn(async () => ({ ok: await verify(digest, password), rehash: needsRehash(digest, cost) })),
     verifyNothing: (password) =>
       inTurn(async () => {
-        await verify(await nobody, password);
+        await verify(await nobody.get(), password);
       }),
     expectedWait,
     longestWait,

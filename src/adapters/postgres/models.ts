@@ -1,7 +1,9 @@
 /**
  * Prisma's models, loaded when they are first used: 40 MB and a fifth of a second, which a service does without until
- * somebody looks at its lists.
+ * somebody looks at its lists. What could not be made is tried again, but for modules: Node never loads one that it could
+ * not read, as when no more files can be opened.
  */
+import { madeWhenUsed } from '../../domain/made-when-used.js';
 import type { PrismaClient } from './generated/client.js';
 
 type Adapter = NonNullable<ConstructorParameters<typeof PrismaClient>[0]['adapter']>;
@@ -12,18 +14,14 @@ export interface Models {
 }
 
 export function modelsWhenUsed(makeAdapter: () => Promise<Adapter>): Models {
-  let opened: Promise<PrismaClient> | null = null;
-  async function open(): Promise<PrismaClient> {
+  const opened = madeWhenUsed(async () => {
     const [{ PrismaClient }, adapter] = await Promise.all([import('./generated/client.js'), makeAdapter()]);
     return new PrismaClient({ adapter, errorFormat: 'minimal' });
-  }
+  });
   return {
-    async orm(work) {
-      opened ??= open();
-      return work(await opened);
-    },
+    orm: async (work) => work(await opened.get()),
     async close() {
-      await (await opened)?.$disconnect();
+      await (await opened.ifMade())?.$disconnect();
     },
   };
 }

@@ -1,5 +1,7 @@
 /** Prisma is loaded for who needs it, and for nobody else: it is a third of what a process takes. */
+import { PrismaPg } from '@prisma/adapter-pg';
 import t from 'tap';
+import { modelsWhenUsed } from '../../../src/adapters/postgres/models.js';
 import { fastDatabase } from '../../support/databases.js';
 import { startService } from '../../support/service.js';
 import { watched } from '../../support/watched-database.js';
@@ -32,3 +34,19 @@ t.test(
     t.equal(seen.size, 1);
   },
 );
+
+t.test('models that could not be loaded are loaded for whoever needs them next', async (t) => {
+  let tries = 0;
+  const models = modelsWhenUsed(async () => {
+    if (++tries === 1) throw new Error('too many open files');
+    return new PrismaPg({ connectionString: 'postgres://127.0.0.1:1/never-connected' });
+  });
+  const seen = new Set<unknown>();
+  const use = () => models.orm(async (prisma) => void seen.add(prisma));
+  await t.rejects(use(), { message: 'too many open files' });
+  await models.close();
+  await use();
+  await use();
+  t.strictSame([tries, seen.size], [2, 1]);
+  await models.close();
+});
