@@ -153,6 +153,37 @@ t.test('more than fifty that wait behind each other are not begun', async (t) =>
   t.equal(logs.filter(({ msg }) => msg.startsWith('too many requests at once')).length, 1);
 });
 
+t.test('when a connection closes each request is over, those that wait behind others included', async (t) => {
+  const { open, app, logs } = await listen(t, {}, PATIENT);
+  let begun = 0;
+  let over = 0;
+  app.server.on('request', (_request, response) => {
+    begun++;
+    response.once('close', () => over++);
+  });
+  const socket = open();
+  await once(socket, 'connect');
+  const asked = 20;
+  // A hash takes long enough for all to come before the first is answered.
+  const body = JSON.stringify({ email: 'nobody@example.com', password: 'no such password' });
+  const head = `POST /v1/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+  socket.write(`${head}\r\n\r\n${body}`.repeat(asked));
+  await eventually(
+    () => begun === asked,
+    () => `${begun} were begun`,
+  );
+  socket.destroy();
+  await eventually(
+    () => over === asked,
+    () => `${over} are over`,
+  );
+  const told = () => logs.filter(({ msg, path }) => msg === 'request' && path === '/v1/login').length;
+  await eventually(
+    () => told() === asked + 1,
+    () => `${told()} are in the log`,
+  );
+});
+
 t.test('what is no HTTP is counted for its address, and hung up on when that has had all', async (t) => {
   const { open, untilClosed, ask } = await listen(t, { LIMIT_REQUESTS: '2' });
   const send = async () => {
