@@ -7,4 +7,9 @@ import { setFlagsFromString } from 'node:v8';
 const GARBAGE_PERCENT = 30;
 
 /** To be called before the heap has grown: V8 reads it when it has looked for garbage. */
-export const keepHeapSmall = (): void => setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+export function keepHeapSmall(): void {
+  setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
+  // Where many requests are under way at one time, V8 takes what belongs to a request for something that lives for long,
+  // makes it among the old from then on, and goes on so after these are over: half as many checks a second.
+  setFlagsFromString('--no-allocation-site-pretenuring');
+}
