@@ -24,6 +24,7 @@ const PROOFS = [
   'system/fire/',
   'system/gateway-strictness',
   'system/haproxy',
+  'system/herd',
   'system/hsm',
   'system/hung-device',
   'system/key-rotation',
