@@ -92,7 +92,8 @@ interface Asked {
 }
 
 /**
- * Refreshes all sessions in turn. There have to be more of them than connections. Where a request is sent several times at
+ * Refreshes all sessions in turn, but for those that still wait for an answer, as the first of many connections may do while
+ * others are served a dozen times. There have to be more of them than connections. Where a request is sent several times at
  * once, with one key, one of them rotates and all bring the same refresh token.
  */
 export function refreshes(protocol: RefreshProtocol, sessions: Sessions, copies = 1): Workload {
@@ -126,12 +127,15 @@ export function refreshes(protocol: RefreshProtocol, sessions: Sessions, copies 
           `${connections} connections, but ${sessions.count} sessions: some would be refreshed twice at once`,
         );
       const asking = new Map<number, Asked>();
+      const busy = new Set<number>();
       let errors = 0;
       return {
         port: protocol.port,
         copies,
         request(asker) {
+          while (busy.has(turn % sessions.count)) turn++;
           const session = turn++ % sessions.count;
+          busy.add(session);
           asking.set(asker, { session, answers: 0, rotated: 0, tokens: null });
           return protocol.request(tokens.get(session) ?? sessions.first(session), randomUUID());
         },
@@ -139,6 +143,7 @@ export function refreshes(protocol: RefreshProtocol, sessions: Sessions, copies 
           const asked = asking.get(asker);
           if (asked === undefined) throw new Error('an answer to nothing');
           asked.answers++;
+          if (asked.answers === copies) busy.delete(asked.session);
           if (!isRight(asked, head, tokensOf(head, body))) errors++;
         },
         errors: () => errors,
