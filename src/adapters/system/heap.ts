@@ -10,6 +10,6 @@ const GARBAGE_PERCENT = 30;
 export function keepHeapSmall(): void {
   setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
   // Where many requests are under way at one time, V8 takes what belongs to a request for something that lives for long,
-  // makes it among the old from then on, and goes on so after these are over: half as many checks a second.
+  // makes it among the old from then on, and goes on so after these are over: a third fewer checks a second.
   setFlagsFromString('--no-allocation-site-pretenuring');
 }
